@@ -1,0 +1,1 @@
+"""The ground floor: arithmetic. No network, no clock, no Redis, no SQL."""

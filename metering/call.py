@@ -1,0 +1,22 @@
+"""Call: what the meters need to know of a request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(slots=True)
+class Call:
+    """
+    One request to OpenAI, read but not yet forwarded.
+
+    `fields` is the body as one object: what is metered here is what is forwarded, and a
+    meter may put a limit into it. `body_bytes` is the length of that body as JSON.
+    """
+
+    endpoint: str
+    model: str
+    fields: dict[str, Any]
+    streams: bool
+    body_bytes: int

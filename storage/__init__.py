@@ -1,0 +1,1 @@
+"""The middle floor: where balances and records are kept."""
