@@ -1,0 +1,168 @@
+"""
+The fields of a chat completion: which are known, and which could cost without bound.
+
+An unknown field is refused, because it may cost: the list is that of the official SDK
+(openai 3.54, `completion_create_params`). `messages.py` does the same for messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from metering.chat.checks import (
+    Check,
+    boolean,
+    never,
+    number,
+    shallow,
+    string,
+    table,
+    whole,
+    wrong,
+)
+from metering.chat.messages import cache_options, read_messages, read_parts
+from metering.errors import BodyNotUnderstood, CostNotBounded
+
+MOST_CHOICES = 128  # OpenAI's own limit of n.
+MOST_OUTPUT_TOKENS = 2**31
+
+# Settings of other gateways: whoever sends them expects us to call another address, with
+# another key, at another's expense.
+_NOT_OURS = frozenset({"api_base", "base_url", "api_key", "organization", "user_config"})
+
+
+def read_fields(fields: dict[str, Any]) -> None:
+    """
+    Check every field of a chat completion that can cost.
+
+    Raises:
+        BodyNotUnderstood: A field is not what OpenAI documents.
+        CostNotBounded: A part may cost more than its bytes tell, or is not known to us.
+    """
+    for name, value in fields.items():
+        check = _FIELDS.get(name)
+        if check is None:
+            _refuse_unknown(name)
+        elif value is not None:
+            check(name, value)
+    if fields.get("messages") is None:
+        raise BodyNotUnderstood("messages is missing; it must be a list of messages", "messages")
+    _same_limits(fields)
+
+
+def _refuse_unknown(name: str) -> None:
+    shown = name[:64]
+    if name in _NOT_OURS:
+        raise BodyNotUnderstood(
+            f"{shown} cannot be set by a call; the gateway decides where it goes and who pays",
+            shown,
+        )
+    raise CostNotBounded(shown, "is not a field of a chat completion that the gateway knows")
+
+
+def _same_limits(fields: Mapping[str, Any]) -> None:
+    old, new = fields.get("max_tokens"), fields.get("max_completion_tokens")
+    if old is not None and new is not None and old != new:
+        raise BodyNotUnderstood(
+            f"max_tokens is {old} and max_completion_tokens is {new}; send one of them",
+            "max_completion_tokens",
+        )
+
+
+def _tools(name: str, value: Any) -> None:
+    if not isinstance(value, list):
+        raise wrong(name, value, "a list of tools")
+    for place, tool in enumerate(value):
+        kind = tool.get("type") if isinstance(tool, dict) else None
+        if not isinstance(kind, str):
+            raise BodyNotUnderstood(f"{name}[{place}] must be a tool with a type", name)
+        if kind not in ("function", "custom"):
+            raise CostNotBounded(
+                f"{name}[{place}].type", "only tools that your own app runs are bounded"
+            )
+        shallow(f"{name}[{place}]", tool)
+
+
+def _stream_options(name: str, value: Any) -> None:
+    for key, option in table(name, value).items():
+        if key not in ("include_usage", "include_obfuscation"):
+            raise CostNotBounded(f"{name}.{key[:64]}", "is not an option we know")
+        if option is not None:
+            boolean(f"{name}.{key}", option)
+
+
+def _prediction(name: str, value: Any) -> None:
+    prediction = table(name, value)
+    for key in prediction:
+        if key not in ("type", "content"):
+            raise CostNotBounded(f"{name}.{key[:64]}", "is not a field we know")
+    content = prediction.get("content")
+    if not isinstance(content, str):
+        read_parts(f"{name}.content", content)
+
+
+def _metadata(name: str, value: Any) -> None:
+    for key, text in table(name, value).items():
+        if not isinstance(text, str):
+            raise BodyNotUnderstood(f"{name} must be an object of texts", f"{name}.{key[:64]}")
+
+
+def _service_tier(name: str, value: Any) -> None:
+    string(name, value)
+    if value not in ("auto", "default"):
+        raise CostNotBounded(name, "only the default tier is served; leave it out")
+
+
+def _store(name: str, value: Any) -> None:
+    boolean(name, value)
+    if value:
+        raise CostNotBounded(name, "stored completions are not served; send false")
+
+
+def _modalities(name: str, value: Any) -> None:
+    if not isinstance(value, list) or not all(isinstance(kind, str) for kind in value):
+        raise wrong(name, value, "a list of texts")
+    if any(kind != "text" for kind in value):
+        raise CostNotBounded(name, "only text is served")
+
+
+_FIELDS: dict[str, Check] = {
+    "audio": never("audio output is billed by the second"),
+    "frequency_penalty": number(-2, 2),
+    "function_call": shallow,
+    "functions": shallow,
+    "logit_bias": shallow,
+    "logprobs": boolean,
+    "max_completion_tokens": whole(1, MOST_OUTPUT_TOKENS),
+    "max_tokens": whole(1, MOST_OUTPUT_TOKENS),
+    "messages": read_messages,
+    "metadata": _metadata,
+    "modalities": _modalities,
+    "model": string,
+    "moderation": never("moderation within a call has no published price"),
+    "n": whole(1, MOST_CHOICES),
+    "parallel_tool_calls": boolean,
+    "prediction": _prediction,
+    "presence_penalty": number(-2, 2),
+    "prompt_cache_key": string,
+    "prompt_cache_options": cache_options,
+    "prompt_cache_retention": string,
+    "reasoning_effort": string,
+    "response_format": shallow,
+    "safety_identifier": string,
+    "seed": whole(-(2**63), 2**63 - 1),
+    "service_tier": _service_tier,
+    "stop": shallow,
+    "store": _store,
+    "stream": boolean,
+    "stream_options": _stream_options,
+    "temperature": number(0, 2),
+    "tool_choice": shallow,
+    "tools": _tools,
+    "top_logprobs": whole(0, 20),
+    "top_p": number(0, 1),
+    "user": string,
+    "verbosity": string,
+    "web_search_options": never("web searches are billed one by one"),
+}

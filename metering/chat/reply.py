@@ -1,0 +1,213 @@
+"""
+Watches the reply of a chat completion, JSON or a stream, and knows what it used.
+
+On the normal path nothing is decoded but the one event that carries the usage: the rest of
+a stream is looked at only when that event never comes.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+import msgspec
+
+from metering.call import Call
+from metering.chat.prompt import estimated_tokens
+from metering.chat.text import TextSeen
+from metering.chat.usage import read_usage
+from metering.sse import Events, data_of
+from metering.usage import Unit, Usage
+
+# OpenAI's usage event has some 500 bytes; an event that has grown beyond this is another.
+MOST_USAGE_EVENT_BYTES = 16_384
+
+_HAS_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*[^\s\]]')
+_CODE_CHARACTERS = 64
+_ERROR_WITHIN = 80
+
+# data, event, id, retry: an event begins with one of these, or with what is left of a CR LF.
+_FIELD_BEGINS = frozenset((b"d", b"e", b"i", b"r", b"\r", b"\n"))
+
+
+class _Head(msgspec.Struct, gc=False):
+    """What is picked out of a reply or of an event; everything else is skipped."""
+
+    id: Any = None
+    model: Any = None
+    service_tier: Any = None
+    error: Any = None
+    usage: msgspec.Raw = msgspec.Raw(b"null")
+    choices: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_head = msgspec.json.Decoder(_Head)
+_NULL = b"null"
+_EMPTY = re.compile(rb"\[\s*\]")
+
+
+class ChatReader:
+    """The `UsageReader` of one chat completion."""
+
+    def __init__(self, call: Call, *, encoding: str, asked_for_usage: bool) -> None:
+        self.model: str | None = None
+        self.tier: str | None = None
+        self.upstream_id: str | None = None
+        self.saw_done = False
+        self.error: str | None = None
+        self.flagged: list[str] = []
+        self._call = call
+        self._encoding = encoding
+        self._asked = asked_for_usage
+        self._events = Events()
+        self._text = TextSeen()
+        self._reported: Usage | None = None
+        # Whether the last chunk ended within an event, and how much of it was passed on.
+        self._within = False
+        self._passed = 0
+
+    @property
+    def source(self) -> Literal["reported", "counted", "none"]:
+        """Where `usage` comes from; an error that came before any text used nothing."""
+        if self._reported is not None:
+            return "reported"
+        if self._text.empty or (self.error and not self._text.so_far()):
+            return "none"
+        return "counted"
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Take a chunk of a stream; gives back what to pass on now (see `UsageReader`)."""
+        if not self._within and chunk.endswith(b"\n\n") and _is_plain(chunk):
+            self._text.add(chunk)
+            if chunk.endswith(b"data: [DONE]\n\n"):
+                self.saw_done = True
+            return chunk
+        passed_on = self._feed_events(chunk)
+        return chunk if self._asked else passed_on
+
+    def feed_json(self, body: bytes) -> None:
+        """Take a whole JSON reply."""
+        self._text.add_json(body)
+        head = _decode(body)
+        if head is None:
+            self.flagged.append("reply_not_understood")
+            return
+        self._take_head(head)
+        self._take_error(head.error)
+        self._take_usage(head)
+
+    def finish(self) -> bytes:
+        """What was still held back when the stream ended."""
+        if self._events.overflowed:
+            self.flagged.append("event_too_long")
+        rest, passed = self._events.rest, self._passed
+        self._events, self._within, self._passed = Events(), False, 0
+        drop = self._look(rest) if rest else False
+        if self.model is None:
+            head = _decode(data_of(self._text.first_event()))
+            if head is not None:
+                self._take_head(head)
+        return b"" if self._asked or drop else rest[passed:]
+
+    def usage(self) -> Usage:
+        """What the call used: as OpenAI reported it, else counted; counting blocks."""
+        if self._reported is not None:
+            return self._reported
+        if self.source == "none":
+            return Usage()
+        return Usage(
+            {
+                Unit.INPUT: estimated_tokens(self._call.fields, self._encoding),
+                Unit.OUTPUT: self._text.tokens(self._encoding),
+            }
+        )
+
+    def so_far(self) -> int:
+        """About how many output tokens were seen: a quarter of the text's bytes."""
+        return self._text.so_far()
+
+    def _feed_events(self, chunk: bytes) -> bytes:
+        out: list[bytes] = []
+        for event in self._events.feed(chunk):
+            passed, self._passed = self._passed, 0
+            drop = self._look(event)
+            if not drop or passed:
+                out.append(event[passed:])
+        self._within = len(self._events) > 0
+        if self._within and not self._asked:
+            rest = self._events.rest
+            if not self._may_be_usage(rest):
+                out.append(rest[self._passed :])
+                self._passed = len(rest)
+        return b"".join(out)
+
+    def _may_be_usage(self, rest: bytes) -> bool:
+        """Whether an event that has not ended may turn out to be the extra usage event."""
+        if self._passed or len(rest) > MOST_USAGE_EVENT_BYTES or rest[:1] not in _FIELD_BEGINS:
+            return False
+        return not _HAS_CHOICES.search(rest)
+
+    def _look(self, event: bytes) -> bool:
+        """Take what an event says; whether it is the extra usage event."""
+        self._text.add(event)
+        if b"[DONE]" in event and data_of(event).strip() == b"[DONE]":
+            self.saw_done = True
+            return False
+        if b'"usage"' not in event and b'"error"' not in event:
+            return False
+        head = _decode(data_of(event))
+        if head is None:
+            if event.endswith((b"\n", b"\r")):
+                self.flagged.append("event_not_understood")
+            return False
+        self._take_head(head)
+        self._take_error(head.error)
+        has_usage = self._take_usage(head)
+        return has_usage and bool(_EMPTY.fullmatch(head.choices))
+
+    def _take_head(self, head: _Head) -> None:
+        if isinstance(head.id, str):
+            self.upstream_id = head.id
+        if isinstance(head.model, str):
+            self.model = head.model
+        if isinstance(head.service_tier, str):
+            self.tier = head.service_tier
+
+    def _take_usage(self, head: _Head) -> bool:
+        """Keep the usage of this event, the last one wins; whether there was one."""
+        if bytes(head.usage) == _NULL:
+            return False
+        usage = read_usage(head.usage, self.flagged)
+        if usage is not None:
+            self._reported = usage
+        return True
+
+    def _take_error(self, error: Any) -> None:
+        if error is None:
+            return
+        code = error.get("code") or error.get("type") if isinstance(error, dict) else None
+        # The text of the error stays with the caller: it may quote the prompt.
+        self.error = code[:_CODE_CHARACTERS] if isinstance(code, str) else "upstream_error"
+
+
+def _is_plain(events: bytes) -> bool:
+    """
+    Whether whole events carry neither usage nor an error.
+
+    With include_usage on, OpenAI writes `"usage":null` at the end of every other event. In a
+    text these quotes would be escaped. Nearly every chunk is one event, so that is looked at
+    first; an error of one event is at its beginning.
+    """
+    last = events.rfind(b'"usage"')
+    if last >= 0 and not events.startswith(b'"usage":null', last):
+        return False
+    if events.find(b"\n\n") == len(events) - 2:
+        return events.find(b'"error"', 0, _ERROR_WITHIN) < 0
+    return events.count(b'"usage"') == events.count(b'"usage":null') and b'"error"' not in events
+
+
+def _decode(data: bytes) -> _Head | None:
+    try:
+        return _head.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
