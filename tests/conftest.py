@@ -56,6 +56,7 @@ def anyio_backend() -> str:
 def engines_dir() -> Iterator[Path]:
     """Where the engines of this run live: a short path, for their sockets."""
     with tempfile.TemporaryDirectory(prefix="engines-") as folder:
+        Path(folder).chmod(0o711)  # PostgreSQL may have to be another user than we are.
         yield Path(folder)
 
 

@@ -129,6 +129,8 @@ class Chat:
             await self._send(event)
         self._bill(generation)
         await self._send(events.closing())
+        if self.script.before_usage is not None:
+            await self.script.before_usage.wait()
         await self._send(events.usage())
         await self._send(replies.DONE if self.script.says_done else b"", more=False)
 

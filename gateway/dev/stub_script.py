@@ -58,6 +58,7 @@ class Script:
         bills_cut: Whether a call that breaks, hangs or is closed upon is billed nevertheless.
         latency_s, delay_s: Wait before the reply, and before each chunk.
         gate, between: Wait there before the reply, and before each chunk.
+        before_usage: Wait there when all text is sent and billed, before a stream tells its usage.
         model, tier: What the reply names, when it is not what was asked for.
         says_done: False: a stream ends without `[DONE]`.
     """
@@ -83,6 +84,7 @@ class Script:
     delay_s: float = 0.0
     gate: Gate | None = field(default=None, compare=False)
     between: Gate | None = field(default=None, compare=False)
+    before_usage: Gate | None = field(default=None, compare=False)
     model: str | None = None
     tier: str = "default"
     says_done: bool = True
