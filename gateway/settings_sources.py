@@ -1,0 +1,204 @@
+"""
+Where settings come from: the environment, files of secrets, config.toml.
+
+Each source gives a nested dict of what it found, and knows what to call a key it gave, so
+that an error names the place where the operator wrote the wrong value.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from pathlib import Path
+from stat import S_IROTH
+from typing import Any, ClassVar, Protocol
+
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, EnvSettingsSource
+
+Found = dict[str, Any]
+PREFIX = "GATEWAY__"
+
+
+class Source(Protocol):
+    """Some settings, the place they were written in, and what is wrong with that place."""
+
+    found: Found
+    problems: list[str]
+
+    def place(self, path: tuple[str, ...]) -> str:
+        """Where the operator finds the key at this path."""
+
+
+class Environment(EnvSettingsSource):
+    """`GATEWAY__SECTION__KEY`; lists and tables as JSON."""
+
+    def __init__(self, settings: type[BaseSettings], environ: Mapping[str, str]) -> None:
+        self._environ = {
+            name.lower(): value
+            for name, value in environ.items()
+            if name.upper().startswith(PREFIX)
+        }
+        super().__init__(settings, case_sensitive=False)
+        self.found: Found = self()
+        # The library looks for the names it knows and never sees the others; a
+        # misspelt variable must not be a setting that silently keeps its default.
+        self.problems = [
+            f"{name.upper()} → there is no section {section!r}"
+            for name in self._environ
+            if (section := _section_of(name)) not in settings.model_fields
+        ]
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return self._environ
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        """JSON with exact decimals; what is not JSON stays text, and is refused by its type."""
+        try:
+            return json.loads(value, parse_float=Decimal)
+        except ValueError:
+            return value
+
+    def place(self, path: tuple[str, ...]) -> str:
+        """The variable's name."""
+        return PREFIX + "__".join(path).upper()
+
+
+class OpenAIVariables:
+    """`OPENAI_API_KEY` and `OPENAI_BASE_URL`, which OpenAI's own SDKs read too."""
+
+    _NAMES: ClassVar = {"api_key": "OPENAI_API_KEY", "base_url": "OPENAI_BASE_URL"}
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        given = {key: environ.get(name, "") for key, name in self._NAMES.items()}
+        present = {key: value for key, value in given.items() if value}
+        self.found: Found = {"openai": present} if present else {}
+        self.problems: list[str] = []
+
+    def place(self, path: tuple[str, ...]) -> str:
+        """The variable's name."""
+        return self._NAMES[path[-1]]
+
+
+class Credentials:
+    """
+    A directory of secrets, one a file: systemd's LoadCredential, Docker's /run/secrets.
+
+    A file is named like its key, `openai.api_key` or `openai__api_key`; other files are
+    somebody else's and stay unread.
+    """
+
+    def __init__(self, settings: type[BaseSettings], directory: Path) -> None:
+        self.found: Found = {}
+        self.problems: list[str] = []
+        self._directory = directory
+        self._files: dict[tuple[str, ...], Path] = {}
+        try:
+            files = sorted(directory.iterdir())
+        except OSError as wrong:
+            self.problems.append(f"{directory} → CREDENTIALS_DIRECTORY cannot be read: {wrong}")
+            return
+        secrets = set(secret_paths(settings))
+        for file in files:
+            section, _, key = _section_and_key(file.name)
+            if (section, key) in secrets:
+                self._take(file, section, key)
+            elif section in settings.model_fields and key:
+                self.problems.append(f"{file} → {section}.{key} is not a secret setting")
+
+    def _take(self, file: Path, section: str, key: str) -> None:
+        try:
+            secret = file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as wrong:
+            self.problems.append(f"{file} → cannot be read: {wrong}")
+            return
+        if _open_to_all(file):
+            self.problems.append(f"{file} → everybody on this machine may read it; chmod 600 it")
+        elif not secret:
+            self.problems.append(f"{file} → is empty")
+        self.found.setdefault(section, {})[key] = secret
+        self._files[section, key] = file
+
+    def place(self, path: tuple[str, ...]) -> str:
+        """The file's path."""
+        return str(self._files.get(path[:2], self._directory))
+
+
+class TomlFile:
+    """config.toml, with its decimals exact."""
+
+    def __init__(self, settings: type[BaseSettings], path: Path) -> None:
+        self._path = path
+        self.found: Found = {}
+        self.problems: list[str] = []
+        try:
+            self.found = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
+        except FileNotFoundError:
+            self.problems.append(f"{path} → there is no such file")
+        except (OSError, UnicodeDecodeError) as wrong:
+            self.problems.append(f"{path} → cannot be read: {wrong}")
+        except tomllib.TOMLDecodeError as wrong:
+            self.problems.append(f"{path} → is not TOML: {wrong}")
+        secrets = [".".join(one) for one in secret_paths(settings) if self._holds_secret(*one)]
+        if secrets and _open_to_all(path):
+            self.problems.append(
+                f"{path} → holds {' and '.join(secrets)}, and everybody on this machine may "
+                f"read it; chmod 600 {path}"
+            )
+
+    def _holds_secret(self, section: str, key: str) -> bool:
+        table = self.found.get(section)
+        value = table.get(key) if isinstance(table, dict) else None
+        # A URL is a secret when it carries a password; admin.token may be a mere digest,
+        # but whoever may read it there may as well read a token tomorrow.
+        return isinstance(value, str) and (key != "url" or "@" in value) and bool(value)
+
+    def place(self, path: tuple[str, ...]) -> str:
+        """The file and the key in it."""
+        return f"{self._path}: {'.'.join(path)}"
+
+
+def secret_paths(settings: type[BaseSettings]) -> Iterator[tuple[str, str]]:
+    """Section and key of every setting whose value is never shown."""
+    for section, field in settings.model_fields.items():
+        for key, inner in getattr(field.annotation, "model_fields", {}).items():
+            if SecretStr in _types_in(inner.annotation):
+                yield section, key
+
+
+def _types_in(annotation: Any) -> set[Any]:
+    inner = getattr(annotation, "__args__", ())
+    found = {annotation, *inner}
+    return found.union(*(_types_in(one) for one in inner)) if inner else found
+
+
+def _section_of(variable: str) -> str:
+    return variable.removeprefix(PREFIX.lower()).partition("__")[0]
+
+
+def _section_and_key(name: str) -> tuple[str, str, str]:
+    return name.lower().removeprefix(PREFIX.lower()).replace("__", ".").partition(".")
+
+
+def _open_to_all(file: Path) -> bool:
+    return bool(file.stat().st_mode & S_IROTH)
+
+
+def merged(sources: list[Source]) -> Found:
+    """What all sources found; an earlier one wins, key by key."""
+    result: Found = {}
+    for source in reversed(sources):
+        result = _over(result, source.found)
+    return result
+
+
+def _over(below: Found, above: Found) -> Found:
+    result = dict(below)
+    for key, value in above.items():
+        under = result.get(key)
+        both = isinstance(under, dict) and isinstance(value, dict)
+        result[key] = _over(under, value) if both else value  # type: ignore[arg-type]
+    return result
