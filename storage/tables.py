@@ -215,9 +215,7 @@ ai_transactions = Table(
     Column("epoch", BigInteger, nullable=False),
     Column("seq", BigInteger, comment="empty when it came from a rolled-back Redis"),
     Column("recorded_at", UtcDateTime, nullable=False),
-    CheckConstraint(
-        "outcome IN ('settled', 'released', 'orphaned', 'adjusted')", name="outcome"
-    ),
+    CheckConstraint("outcome IN ('settled', 'released', 'orphaned', 'adjusted')", name="outcome"),
     UniqueConstraint("business_id", "seq"),
     Index("ix_ai_transactions_business_id_id", "business_id", "id"),
     Index("ix_ai_transactions_timestamp", "timestamp"),

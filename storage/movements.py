@@ -1,0 +1,330 @@
+"""
+Credit movements: every change of a balance that is not a call.
+
+A credit event is a movement on its way from SQL to Redis. The events of a business are
+numbered by `credit_seq` without a gap, and Redis applies them in that order, each once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.engine import Row
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from metering.money import MOST_MICROCREDITS, Credits
+from storage import balance_rows
+from storage.balance_rows import LedgerRow
+from storage.errors import BadAmount, LedgerUnavailable
+from storage.ids import known_id, new_id
+from storage.tables import ai_credit_purchases, business_ai_credits, businesses
+from storage.tables import credit_movements as table
+
+Verb = Literal["add", "take", "configure"]
+Kind = Literal["purchase", "bonus", "adjustment", "refund", "configure"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class CreditEvent:
+    """
+    Credit event number `credit_seq` of a business, as `credit.lua` applies it.
+
+    Attributes:
+        amount: Never negative; the verb says the direction.
+        expires_at_ms: The expiry once it is applied, in milliseconds since 1970; 0 for never.
+        low_at: Below this the owner is warned.
+    """
+
+    id: str
+    business: str
+    credit_seq: int
+    verb: Verb
+    amount: Credits
+    expires_at_ms: int
+    low_at: Credits
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccountSnapshot:
+    """
+    What `open.lua` needs to know of a business.
+
+    Attributes:
+        total: The balance once every event up to `credit_seq` is applied.
+        epoch: In which the account was last opened; 0 when it never was.
+        expires_at_ms: Milliseconds since 1970; 0 for never.
+        alerted: Bits, 1 low_balance and 2 depleted: warned since the last addition.
+    """
+
+    business: str
+    status: str
+    total: Credits
+    owed: Credits
+    credit_seq: int
+    seq: int
+    epoch: int
+    expires_at_ms: int
+    low_at: Credits
+    alerted: int
+
+
+async def write_event(
+    connection: AsyncConnection,
+    *,
+    business: str,
+    kind: Kind,
+    verb: Verb,
+    amount: Credits,
+    expires_at: datetime | None,
+    reference: str | None,
+    reason: str | None,
+    at: datetime,
+) -> CreditEvent:
+    """
+    Write the next credit event; an addition changes the balance at once.
+
+    What is taken changes nothing here: Redis takes what is there, and the outbox brings
+    back how much that was.
+
+    Args:
+        amount: More than nothing to add or to take, nothing to configure.
+        expires_at: The expiry from now on; None leaves it as it is.
+
+    Raises:
+        BadAmount: The amount has the wrong sign, or the balance would grow too large.
+        NotFound: There is no such business.
+    """
+    _check(verb, amount)
+    row = await balance_rows.lock_one(connection, business)
+    # Read after the lock, so that the event says what holds once those before it hold.
+    status, low_at = await _settings(connection, row.business)
+    if verb == "add":
+        row = await _add(
+            connection, row, amount=amount, low_at=low_at, expires_at=expires_at, at=at
+        )
+    row = replace(row, credit_seq=row.credit_seq + 1, expires_at=expires_at or row.expires_at)
+    await balance_rows.write(connection, [row], at)
+    event = CreditEvent(
+        id=new_id(),
+        business=row.business,
+        credit_seq=row.credit_seq,
+        verb=verb,
+        amount=amount,
+        expires_at_ms=as_ms(row.expires_at) if row.expires_at else 0,
+        low_at=low_at,
+        status=status,
+    )
+    await connection.execute(
+        insert(table).values(
+            id=event.id,
+            business_id=event.business,
+            balance_id=row.id,
+            kind=kind,
+            amount_microcredits=amount.micro if verb == "add" else 0,
+            requested_microcredits=-amount.micro if verb == "take" else amount.micro,
+            credit_seq=event.credit_seq,
+            event=_event_column(event),
+            reference=reference,
+            reason=reason,
+            at=at,
+        )
+    )
+    return event
+
+
+def _check(verb: Verb, amount: Credits) -> None:
+    if verb == "configure":
+        assert not amount, "a configuration moves no credits"
+        return
+    if not 0 < amount.micro <= MOST_MICROCREDITS:
+        raise BadAmount(
+            f"{amount} is not an amount of credits that can be moved; "
+            f"write more than 0 and at most {Credits(MOST_MICROCREDITS)}"
+        )
+
+
+async def _settings(connection: AsyncConnection, business: str) -> tuple[str, Credits]:
+    found = await connection.execute(
+        select(businesses.c.status, businesses.c.low_balance_threshold_microcredits).where(
+            businesses.c.id == business
+        )
+    )
+    status, low_at = found.one()
+    return status, Credits(low_at)
+
+
+async def _add(
+    connection: AsyncConnection,
+    row: LedgerRow,
+    *,
+    amount: Credits,
+    low_at: Credits,
+    expires_at: datetime | None,
+    at: datetime,
+) -> LedgerRow:
+    """Change the balance; an expired row is succeeded by a new one. Answers the row to go on."""
+    after = row.balance + amount
+    if after.micro > MOST_MICROCREDITS:
+        raise BadAmount(
+            f"adding {amount} to {row.balance} credits makes more than "
+            f"{Credits(MOST_MICROCREDITS)}, the most a balance can be; add less"
+        )
+    if expires_at and row.expires_at and row.expires_at <= at:
+        row = await balance_rows.succeed(connection, row, at)
+    # As credit.lua does: what lifts the total to a threshold arms its alert again.
+    total = max(0, after.micro - row.owed.micro)
+    armed = (1 if total >= low_at.micro else 0) | (2 if total > 0 else 0)
+    return replace(
+        row, balance=after, purchased_at=row.purchased_at or at, alerted=row.alerted & ~armed
+    )
+
+
+async def pending(
+    connection: AsyncConnection, business: str, after_seq: int | None = None, limit: int = 500
+) -> list[CreditEvent]:
+    """
+    The first `limit` credit events above `after_seq`, in their order.
+
+    Without `after_seq` those that are not noted as applied.
+    """
+    wanted = table.c.applied_at.is_(None) if after_seq is None else table.c.credit_seq > after_seq
+    found = await connection.execute(
+        select(table)
+        .where(table.c.business_id == known_id("business", business))
+        .where(table.c.credit_seq.is_not(None), wanted)
+        .order_by(table.c.credit_seq)
+        .limit(limit)
+    )
+    return [_event(row) for row in found]
+
+
+async def unapplied_businesses(connection: AsyncConnection, limit: int) -> list[str]:
+    """At most `limit` businesses with events that Redis may lack."""
+    found = await connection.execute(
+        select(table.c.business_id)
+        .where(table.c.applied_at.is_(None), table.c.credit_seq.is_not(None))
+        .group_by(table.c.business_id)
+        .limit(limit)
+    )
+    return list(found.scalars())
+
+
+async def mark_applied(
+    connection: AsyncConnection, business: str, up_to_seq: int, at: datetime
+) -> None:
+    """Note for display that Redis has every event up to `up_to_seq`."""
+    for noted in (table, ai_credit_purchases):
+        await connection.execute(
+            update(noted)
+            .where(noted.c.business_id == business, noted.c.credit_seq <= up_to_seq)
+            .where(noted.c.applied_at.is_(None))
+            .values(applied_at=at)
+        )
+
+
+async def snapshot(connection: AsyncConnection, business: str) -> AccountSnapshot:
+    """
+    One consistent look at `business`; call it in a read, which sees one moment.
+
+    A take-back that Redis has not answered yet is still to come, so the account opens as
+    it was before the first of those; that one and what follows it are then applied.
+
+    Raises:
+        NotFound: There is no such business.
+        LedgerUnavailable: Redis had answered a take-back, and the answer was lost.
+    """
+    row = await balance_rows.read(connection, business)
+    status, low_at = await _settings(connection, row.business)
+    to_come = await _from_first_open_take(connection, row)
+    total = row.balance - sum((each.amount for each in to_come if each.verb == "add"), Credits(0))
+    if total.micro < 0:
+        raise LedgerUnavailable(
+            f"business {row.business} has spent what came after a take-back that is not "
+            "recorded; recover its partition",
+            reason="loss",
+        )
+    return AccountSnapshot(
+        business=row.business,
+        status=status,
+        total=total,
+        owed=row.owed,
+        credit_seq=to_come[0].credit_seq - 1 if to_come else row.credit_seq,
+        seq=row.seq,
+        epoch=row.epoch,
+        expires_at_ms=as_ms(row.expires_at) if row.expires_at else 0,
+        low_at=low_at,
+        alerted=row.alerted,
+    )
+
+
+async def _from_first_open_take(connection: AsyncConnection, row: LedgerRow) -> list[CreditEvent]:
+    events = select(table).where(table.c.business_id == row.business)
+    takes = await connection.execute(events.where(table.c.requested_microcredits < 0))
+    asked = {take.id: take.credit_seq for take in takes}
+    if not asked:
+        return []
+    answers = await connection.execute(
+        select(table.c.reference).where(
+            table.c.business_id == row.business, table.c.kind == "taken_back"
+        )
+    )
+    for reference in answers.scalars():
+        asked.pop(reference, None)
+    if not asked:
+        return []
+    first = table.c.credit_seq >= min(asked.values())
+    found = await connection.execute(events.where(first).order_by(table.c.credit_seq))
+    return [_event(each) for each in found]
+
+
+async def mark_opened(connection: AsyncConnection, business: str, epoch: int) -> None:
+    """Note that the account of `business` is in Redis since `epoch`; its absence is a loss."""
+    await connection.execute(
+        update(business_ai_credits)
+        .where(business_ai_credits.c.business_id == business, business_ai_credits.c.is_active)
+        .where(business_ai_credits.c.epoch < epoch)
+        .values(epoch=epoch)
+    )
+
+
+async def opened_businesses(connection: AsyncConnection, *, epoch: int) -> list[str]:
+    """Businesses whose account was opened in `epoch`."""
+    found = await connection.execute(
+        select(business_ai_credits.c.business_id).where(
+            business_ai_credits.c.is_active, business_ai_credits.c.epoch == epoch
+        )
+    )
+    return list(found.scalars())
+
+
+def as_ms(at: datetime) -> int:
+    """Milliseconds since 1970, without a float on the way."""
+    return (at - _EPOCH) // timedelta(milliseconds=1)
+
+
+def _event_column(event: CreditEvent) -> dict[str, Any]:
+    return {
+        "verb": event.verb,
+        "expires_at_ms": event.expires_at_ms,
+        "low_at": str(event.low_at.micro),
+        "status": event.status,
+    }
+
+
+def _event(row: Row[Any]) -> CreditEvent:
+    return CreditEvent(
+        id=row.id,
+        business=row.business_id,
+        credit_seq=row.credit_seq,
+        verb=row.event["verb"],
+        amount=Credits(abs(row.requested_microcredits)),
+        expires_at_ms=row.event["expires_at_ms"],
+        low_at=Credits(int(row.event["low_at"])),
+        status=row.event["status"],
+    )

@@ -1,0 +1,198 @@
+"""
+Partition, epoch, counter: notices a Redis that lost something.
+
+Every change of a partition raises its counter, and every answer carries it. An answer
+that is lower than what was known when the question was asked, or a partition that is
+gone, means that Redis forgot changes it had acknowledged. Nothing may be served from
+such a partition: it is frozen, in Redis and in SQL, and calls get 503.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable
+from typing import Any, TypeVar
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from storage import movements, partition_rows, redis_keys
+from storage.database import Database
+from storage.errors import LedgerUnavailable, RecordsUnavailable
+from storage.scripts import Scripts
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Partitions:
+    """What this process knows of the 16 partitions."""
+
+    def __init__(self, redis: Redis, scripts: Scripts, database: Database) -> None:
+        self._redis = redis
+        self._scripts = scripts
+        self._database = database
+        self._epochs = [0] * redis_keys.PARTITIONS
+        self._counters = [0] * redis_keys.PARTITIONS
+        self._frozen: dict[int, str] = {}
+
+    def epoch(self, partition: int) -> int:
+        """
+        The epoch to ask under.
+
+        Raises:
+            LedgerUnavailable: The partition is frozen.
+        """
+        if partition in self._frozen:
+            raise _frozen(self._frozen[partition])
+        return self._epochs[partition]
+
+    def counter(self, partition: int) -> int:
+        """The highest counter seen in an answer."""
+        return self._counters[partition]
+
+    @property
+    def frozen(self) -> dict[int, str]:
+        """Partitions that are not served, with the reason."""
+        return dict(self._frozen)
+
+    async def begin(self) -> None:
+        """
+        Compare SQL and Redis, begin partitions that are new, freeze those that lost something.
+
+        Raises:
+            LedgerUnavailable: Redis does not answer.
+            RecordsUnavailable: SQL does not answer.
+        """
+        async with self._database.write() as connection:
+            rows = await partition_rows.ensure(connection)
+        for row in rows:
+            self._epochs[row.partition] = row.epoch
+            if row.frozen_reason:
+                self._frozen[row.partition] = row.frozen_reason
+        await self._compare(rows)
+
+    async def check(self) -> None:
+        """Compare again, as after a reconnect; freezes what lost something meanwhile."""
+        async with self._database.read() as connection:
+            rows = await partition_rows.read(connection)
+        await self._compare(rows)
+
+    async def note(self, partition: int, *, seen_when_asked: int, counter: int) -> None:
+        """
+        Look at the counter of an answer.
+
+        The question left after `seen_when_asked` had been seen, so Redis may not answer
+        less; answers of questions that overtook each other say nothing.
+        """
+        if counter < seen_when_asked:
+            reason = (
+                f"the counter of partition {partition} fell from {seen_when_asked} to {counter}"
+            )
+            await self.freeze(partition, reason)
+            raise _frozen(reason)
+        if counter > self._counters[partition]:
+            self._counters[partition] = counter
+
+    async def refused(self, partition: int, word: str, detail: str) -> LedgerUnavailable:
+        """What to raise after a script answered STALE_EPOCH or FROZEN."""
+        if word == "FROZEN":
+            self._frozen[partition] = detail
+            return _frozen(detail)
+        found = f"epoch {detail}" if detail else "nothing"
+        reason = (
+            f"Redis has {found} of partition {partition}; SQL has epoch {self._epochs[partition]}"
+        )
+        await self.freeze(partition, reason)
+        return _frozen(reason)
+
+    async def freeze(self, partition: int, reason: str) -> None:
+        """Stop serving a partition, here, in Redis and in SQL, and say so loudly."""
+        if partition in self._frozen:
+            return
+        self._frozen[partition] = reason
+        log.critical("partition_frozen", extra={"partition": partition, "reason": reason})
+        try:
+            await self._scripts.call("freeze", [redis_keys.meta(partition)], [reason])
+        except LedgerUnavailable:
+            log.error("freeze_not_in_redis", extra={"partition": partition})
+        try:
+            async with self._database.write() as connection:
+                await partition_rows.freeze(connection, partition, reason)
+        except RecordsUnavailable:
+            log.error("freeze_not_in_sql", extra={"partition": partition})
+
+    async def ping(self) -> None:
+        """
+        Ask Redis whether it is there.
+
+        Raises:
+            LedgerUnavailable: It does not answer.
+        """
+        await self.asking(self._redis.ping())
+
+    async def asking(self, answer: Awaitable[T]) -> T:
+        """
+        Await a plain Redis command, with its failures in our words.
+
+        Raises:
+            LedgerUnavailable: Redis does not answer.
+        """
+        try:
+            return await answer
+        except (RedisError, OSError, TimeoutError) as error:
+            raise LedgerUnavailable(
+                f"Redis did not answer ({type(error).__name__})", reason="unreachable"
+            ) from error
+
+    async def _compare(self, rows: list[partition_rows.PartitionRow]) -> None:
+        metas = await self._metas()
+        for row, meta in zip(rows, metas, strict=True):
+            if row.partition in self._frozen:
+                continue
+            reason = await self._what_is_wrong(row, meta)
+            if reason:
+                await self.freeze(row.partition, reason)
+
+    async def _what_is_wrong(
+        self, row: partition_rows.PartitionRow, meta: list[str | None]
+    ) -> str | None:
+        epoch, counter, frozen = meta
+        p = row.partition
+        if epoch is None:
+            return await self._begin_or_say_why_not(row)
+        if frozen:
+            return frozen
+        if int(epoch) != row.epoch:
+            return f"Redis has epoch {epoch} of partition {p}; SQL has {row.epoch}"
+        highest = max(row.highest_counter, self._counters[p])
+        if int(counter or 0) < highest:
+            return f"Redis has counter {counter} of partition {p}; {highest} was seen before"
+        self._counters[p] = max(self._counters[p], int(counter or 0))
+        return None
+
+    async def _begin_or_say_why_not(self, row: partition_rows.PartitionRow) -> str | None:
+        p = row.partition
+        if row.highest_counter > 0:
+            return f"Redis has lost partition {p}; SQL has recorded {row.highest_counter} changes"
+        async with self._database.read() as connection:
+            opened = await movements.opened_businesses(connection, epoch=row.epoch)
+        if any(redis_keys.partition_of(business) == p for business in opened):
+            return f"Redis has lost partition {p}; accounts of it were open"
+        await self._scripts.call("begin", [redis_keys.meta(p)], [str(row.epoch), "0"])
+        return None
+
+    async def _metas(self) -> list[list[str | None]]:
+        pipeline: Any = self._redis.pipeline(transaction=False)
+        for partition in range(redis_keys.PARTITIONS):
+            pipeline.hmget(redis_keys.meta(partition), "epoch", "counter", "frozen")
+        metas: list[list[str | None]] = await self.asking(pipeline.execute())
+        return metas
+
+
+def _frozen(reason: str) -> LedgerUnavailable:
+    return LedgerUnavailable(
+        f"the ledger is frozen: {reason}; nothing is served until it has been recovered",
+        reason="frozen",
+    )

@@ -1,0 +1,219 @@
+"""AITransaction: one call, whether it worked or not; recorded exactly once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Table, func, insert, or_, select, update
+from sqlalchemy.engine import Row
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from metering.money import Credits, Usd
+from storage import balance_rows, partition_rows
+from storage.database import insert_if_new
+from storage.errors import NotFound
+from storage.ids import known_id
+from storage.outbox import Entry
+from storage.recording import Batch, Place, Recorded
+from storage.tables import ai_transactions as table
+from storage.tables import ai_usage_alerts, api_keys, credit_movements
+
+LAST_USED_EVERY = timedelta(minutes=1)  # How exact a key's last use is; each step is a write.
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """
+    One call.
+
+    Attributes:
+        credits_used: Charged; signed where `outcome` is adjusted.
+        usage: Unit → count.
+        usage_source: reported, counted or none.
+        credits_held: Set aside before the call.
+        shortfall: Billed by OpenAI beyond what could be charged.
+        outcome: settled, released, orphaned or adjusted.
+        adjusts: The transaction that this one corrects.
+        seq: None when it came from a rolled-back Redis.
+    """
+
+    id: str
+    business: str
+    key_id: str | None
+    user: str | None
+    feature: str | None
+    endpoint: str
+    model: str
+    credits_used: Credits
+    cost_to_us: Usd
+    tokens_used: int
+    usage: dict[str, int]
+    usage_source: str
+    estimated: bool
+    timestamp: datetime
+    success: bool
+    http_status: int | None
+    processing_time_ms: int | None
+    first_byte_ms: int | None
+    credits_held: Credits
+    shortfall: Credits
+    outcome: str
+    adjusts: str | None
+    price_version: str
+    upstream_request_id: str | None
+    epoch: int
+    seq: int | None
+    recorded_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StoredOutcome:
+    """How a call ended, as SQL has it."""
+
+    outcome: str
+    credits_used: Credits
+
+
+async def record(
+    connection: AsyncConnection, entries: Sequence[Entry], *, at: datetime
+) -> Recorded:
+    """
+    Store a batch of outbox entries, each exactly once however often it comes.
+
+    The rows of the partitions are locked, in their order, and with them everything that
+    is recorded of their businesses: what is read after that stays true until the end, so
+    the ids that are not stored yet are exactly those that the balances change by.
+
+    Args:
+        entries: Of any partitions; those of one business in the order of their stream.
+            They are of one epoch or are left alone.
+    """
+    partitions = await partition_rows.lock(connection, {entry.partition for entry in entries})
+    readable = [entry for entry in entries if not entry.why]
+    balances = await balance_rows.lock(connection, {entry.business for entry in readable})
+    batch = Batch(
+        partitions,
+        balances,
+        stored=await _stored(connection, readable),
+        armed=await _armed(connection, readable),
+        at=at,
+    )
+    batch.decide(entries)
+    await _write(connection, batch, at)
+    return batch.recorded
+
+
+async def _stored(connection: AsyncConnection, entries: Collection[Entry]) -> dict[str, Place]:
+    """Where those of the entries' ids are stored that are stored already."""
+    places: dict[str, Place] = {}
+    calls = [entry.id for entry in entries if entry.kind == "transaction"]
+    others = [entry.id for entry in entries if entry.kind != "transaction"]
+    for stored_in, ids in ((table, calls), (credit_movements, others)):
+        if ids:
+            columns = select(stored_in.c.id, stored_in.c.epoch, stored_in.c.seq)
+            found = await connection.execute(columns.where(stored_in.c.id.in_(ids)))
+            places |= {id: (epoch, seq) for id, epoch, seq in found}
+    return places
+
+
+async def _armed(connection: AsyncConnection, entries: Collection[Entry]) -> dict[str, int]:
+    """Business → its last addition, for those whose alerts were raised."""
+    raised = sorted({entry.business for entry in entries if entry.fields.get("alerts")})
+    if not raised:
+        return {}
+    found = await connection.execute(
+        select(credit_movements.c.business_id, func.max(credit_movements.c.credit_seq))
+        .where(credit_movements.c.business_id.in_(raised))
+        .where(credit_movements.c.requested_microcredits > 0)
+        .group_by(credit_movements.c.business_id)
+    )
+    return {row[0]: row[1] for row in found}
+
+
+async def _write(connection: AsyncConnection, batch: Batch, at: datetime) -> None:
+    await _insert(connection, table, batch.transactions)
+    await _insert(connection, credit_movements, batch.movements)
+    if batch.alerts:
+        await connection.execute(insert_if_new(connection, ai_usage_alerts), batch.alerts)
+    await balance_rows.write(connection, batch.balances.values(), at)
+    await partition_rows.raise_counters(connection, batch.counters)
+    for partition, reason in batch.recorded.lost.items():
+        await partition_rows.freeze(connection, partition, reason)
+    await _note_use(connection, batch.transactions, at)
+
+
+async def _insert(connection: AsyncConnection, into: Table, rows: list[dict[str, Any]]) -> None:
+    # Ordered, so that the index of a business grows at one place for each.
+    if rows:
+        rows.sort(key=lambda row: (row["business_id"], row["seq"] or 0))
+        await connection.execute(insert(into), rows)
+
+
+async def _note_use(
+    connection: AsyncConnection, rows: Collection[dict[str, Any]], at: datetime
+) -> None:
+    used = sorted({row["key_id"] for row in rows if row["key_id"]})
+    if used:
+        before = or_(
+            api_keys.c.last_used_at.is_(None), api_keys.c.last_used_at < at - LAST_USED_EVERY
+        )
+        await connection.execute(
+            update(api_keys).where(api_keys.c.id.in_(used), before).values(last_used_at=at)
+        )
+
+
+async def stored_ids(connection: AsyncConnection, ids: Collection[str]) -> set[str]:
+    """Those of `ids` that are recorded."""
+    found = await connection.execute(select(table.c.id).where(table.c.id.in_(list(ids))))
+    return set(found.scalars())
+
+
+async def outcome_of(connection: AsyncConnection, id: str) -> StoredOutcome | None:
+    """How the call ended, and what it was charged; None while it is not recorded."""
+    found = await connection.execute(
+        select(table.c.outcome, table.c.credits_used_microcredits).where(
+            table.c.id == known_id("transaction", id)
+        )
+    )
+    row = found.one_or_none()
+    return row and StoredOutcome(row[0], Credits(row[1]))
+
+
+async def page(
+    connection: AsyncConnection, business: str, *, limit: int, after: str | None = None
+) -> list[Transaction]:
+    """Calls of `business`, newest first; `after` is the last id seen."""
+    query = select(table).where(table.c.business_id == known_id("business", business))
+    if after is not None:
+        query = query.where(table.c.id < known_id("transaction", after))
+    found = await connection.execute(query.order_by(table.c.id.desc()).limit(limit))
+    return [_transaction(row) for row in found]
+
+
+async def get(connection: AsyncConnection, id: str) -> Transaction:
+    """
+    One call.
+
+    Raises:
+        NotFound: There is none with this id, or it is not recorded yet.
+    """
+    found = await connection.execute(select(table).where(table.c.id == known_id("transaction", id)))
+    row = found.one_or_none()
+    if row is None:
+        raise NotFound("transaction", id)
+    return _transaction(row)
+
+
+def _transaction(row: Row[Any]) -> Transaction:
+    columns = dict(row._mapping)
+    return Transaction(
+        business=columns.pop("business_id"),
+        credits_used=Credits(columns.pop("credits_used_microcredits")),
+        cost_to_us=Usd(columns.pop("cost_to_us_picodollars")),
+        credits_held=Credits(columns.pop("credits_held_microcredits")),
+        shortfall=Credits(columns.pop("shortfall_microcredits")),
+        **columns,
+    )

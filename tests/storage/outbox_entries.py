@@ -1,0 +1,132 @@
+"""Outbox entries as the scripts write them, and a business to write them for."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import func, select
+
+from metering.money import Credits
+from storage import businesses, partition_rows, purchases
+from storage.balance_rows import LedgerRow
+from storage.businesses import Business
+from storage.database import Database
+from storage.ids import new_id
+from storage.outbox import Entry, entry_of
+from storage.redis_keys import partition_of
+from storage.tables import ai_transactions, credit_movements
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+NOW_MS = 1_795_348_800_000
+
+
+def credits(text: str) -> Credits:
+    """`credits("77.50")`."""
+    return Credits.parse(text)
+
+
+async def add_business(
+    database: Database, *, topped_up: str | None = None, at: datetime = NOW, **more: Any
+) -> Business:
+    """A business, with a first top-up when it has one."""
+    async with database.write() as connection:
+        await partition_rows.ensure(connection)
+        business = await businesses.add(
+            connection, name="Acme", owner_email="owner@acme.example", at=at, **more
+        )
+        if topped_up is not None:
+            await purchases.top_up(
+                connection, business=business.id, credits=credits(topped_up), at=at
+            )
+    return business
+
+
+async def ledger_row(database: Database, business: Business | str) -> LedgerRow:
+    """The active balance row of a business."""
+    id = business if isinstance(business, str) else business.id
+    async with database.read() as connection:
+        return await businesses.ledger_row(connection, id)
+
+
+async def movements_minus_charged(database: Database, business: Business) -> Credits:
+    """What the balance must be: Σ movements − Σ charged."""
+    moved = select(func.coalesce(func.sum(credit_movements.c.amount_microcredits), 0))
+    charged = select(func.coalesce(func.sum(ai_transactions.c.credits_used_microcredits), 0))
+    async with database.read() as connection:
+        added = await connection.scalar(moved.where(credit_movements.c.business_id == business.id))
+        used = await connection.scalar(charged.where(ai_transactions.c.business_id == business.id))
+    return Credits(int(added or 0) - int(used or 0))
+
+
+@dataclass
+class Redis:
+    """
+    Writes entries of one business as settle.lua and credit.lua would.
+
+    Set `seq` or `counter` back, and it is a Redis that was rolled back.
+    """
+
+    business: str
+    seq: int = 0
+    counter: int = 0
+    epoch: int = 1
+    credit_seq: int = 1
+    balance: int = 0
+    _entry_ids: Any = field(default_factory=lambda: itertools.count(1))
+
+    def charges(self, text: str, *, id: str | None = None, **more: Any) -> Entry:
+        """A settled call."""
+        row: dict[str, Any] = {
+            "key_id": None,
+            "endpoint": "chat",
+            "model": "gpt-5.2",
+            "success": True,
+        }
+        row |= {"usage": {"input": 100, "output": 20, "images": 1}, "usage_source": "reported"}
+        row |= {"cost_pico": "1250000000", "started_at_ms": NOW_MS, "price_version": "v1"}
+        row |= more.pop("row", {})
+        fields = {
+            "charged": str(Credits.parse(text).micro),
+            "shortfall": "0",
+            "granted": "5000000",
+            "outcome": "settled",
+            "alerts": "",
+            "low_at": "10000000",
+            "row": json.dumps(row),
+        }
+        return self._entry("transaction", id, fields | more)
+
+    def takes_back(
+        self, text: str, *, owed: str = "0", id: str | None = None, **more: str
+    ) -> Entry:
+        """A take-back: what was there, and the signed change of what is owed."""
+        amount, delta = (str(Credits.parse(each).micro) for each in (text, owed))
+        fields = {"amount": amount, "owed_delta": delta, "reference": ""}
+        return self._entry("taken_back", id, fields | more)
+
+    def expires(self, text: str, *, id: str | None = None) -> Entry:
+        """What was left on the last day."""
+        return self._entry("expired", id, {"amount": str(Credits.parse(text).micro)})
+
+    def _entry(self, kind: str, id: str | None, fields: dict[str, str]) -> Entry:
+        self.seq += 1
+        self.counter += 1
+        head = {
+            "v": "1",
+            "kind": kind,
+            "epoch": str(self.epoch),
+            "counter": str(self.counter),
+            "business": self.business,
+            "seq": str(self.seq),
+            "credit_seq": str(self.credit_seq),
+            "at_ms": str(NOW_MS),
+            "balance": str(self.balance),
+            "id": id or new_id(),
+        }
+        entry_id = f"{next(self._entry_ids)}-{uuid4().int % 1000}"
+        return entry_of(partition_of(self.business), entry_id, head | fields)

@@ -1,0 +1,322 @@
+"""Credit events: numbered without a gap, applied in order, and seen as one moment."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from metering.money import MOST_MICROCREDITS, Credits
+from storage import movements, purchases, transactions
+from storage.businesses import Business
+from storage.database import Database
+from storage.errors import BadAmount, LedgerUnavailable, NotFound
+from storage.ids import new_id
+from storage.movements import CreditEvent
+from storage.outbox import Entry
+from storage.tables import business_ai_credits
+from tests.storage.outbox_entries import (
+    NOW,
+    NOW_MS,
+    Redis,
+    add_business,
+    credits,
+    ledger_row,
+    movements_minus_charged,
+)
+
+pytestmark = pytest.mark.anyio
+
+LATER = NOW + timedelta(days=30)
+
+
+async def write(database: Database, business: Business, verb: str, text: str) -> CreditEvent:
+    kinds: dict[str, Any] = {"add": "purchase", "take": "refund", "configure": "configure"}
+    async with database.write() as connection:
+        return await movements.write_event(
+            connection,
+            business=business.id,
+            kind=kinds[verb],
+            verb=verb,  # type: ignore[arg-type]
+            amount=credits(text),
+            expires_at=LATER if verb == "add" else None,
+            reference=None,
+            reason="a test",
+            at=NOW,
+        )
+
+
+async def record(database: Database, *entries: Entry) -> None:
+    async with database.write() as connection:
+        recorded = await transactions.record(connection, entries, at=NOW)
+    assert len(recorded.done) == len(entries)
+
+
+async def test_an_addition_changes_the_balance_at_once(database: Database) -> None:
+    """Money in goes SQL → Redis: what SQL has is what Redis will have."""
+    acme = await add_business(database)
+
+    event = await write(database, acme, "add", "30")
+
+    assert (event.credit_seq, event.verb, event.amount) == (1, "add", credits("30"))
+    assert event.expires_at_ms == NOW_MS + 30 * 86_400_000
+    assert (event.low_at, event.status) == (credits("10"), "active")
+    row = await ledger_row(database, acme)
+    assert (row.balance, row.credit_seq) == (credits("30"), 1)
+    assert (row.expires_at, row.purchased_at) == (LATER, NOW)
+
+
+async def test_a_take_back_changes_nothing_until_redis_has_answered(database: Database) -> None:
+    """Money out goes Redis → SQL: only the script knows what is there to take."""
+    acme = await add_business(database, topped_up="30")
+
+    event = await write(database, acme, "take", "10")
+
+    assert (event.verb, event.amount) == ("take", credits("10"))
+    assert event.expires_at_ms > NOW_MS
+    assert (await ledger_row(database, acme)).balance == credits("30")
+    assert await movements_minus_charged(database, acme) == credits("30")
+
+
+async def test_events_come_back_as_they_were_written(database: Database) -> None:
+    """What the loop reads later is what the writer would have applied at once."""
+    acme = await add_business(database)
+
+    written = [
+        await write(database, acme, "add", "30"),
+        await write(database, acme, "take", "0.000001"),
+        await write(database, acme, "configure", "0"),
+    ]
+
+    async with database.read() as connection:
+        assert await movements.pending(connection, acme.id, 0) == written
+        assert await movements.pending(connection, acme.id, 2) == written[2:]
+        assert await movements.pending(connection, acme.id, 0, limit=1) == written[:1]
+
+
+async def test_credit_seq_has_no_gap_under_concurrency_and_rollbacks(database: Database) -> None:
+    """A transaction that is rolled back gives its number back: Redis would wait for it for ever."""
+    acme = await add_business(database)
+
+    async def top_up(number: int) -> None:
+        async with database.write() as connection:
+            await purchases.top_up(
+                connection, business=acme.id, credits=credits("1"), bonus=credits("2"), at=NOW
+            )
+            if number % 3 == 0:
+                raise asyncio.CancelledError if number % 2 else RuntimeError
+
+    results = await asyncio.gather(*map(top_up, range(18)), return_exceptions=True)
+
+    assert results.count(None) == 12
+    async with database.read() as connection:
+        events = await movements.pending(connection, acme.id, 0)
+    assert [event.credit_seq for event in events] == list(range(1, 25))
+    row = await ledger_row(database, acme)
+    assert (row.credit_seq, row.balance) == (24, credits("36"))
+    assert await movements_minus_charged(database, acme) == credits("36")
+
+
+async def test_additions_and_the_recorder_may_meet(database: Database) -> None:
+    """Both change one row; no change of either is lost and neither waits for ever."""
+    acme = await add_business(database, topped_up="100")
+    redis = Redis(acme.id)
+
+    async def call(entry: Entry) -> None:
+        await record(database, entry)
+
+    entries = [redis.charges("1") for _ in range(10)]
+
+    async def calls() -> None:
+        for entry in entries:
+            await call(entry)
+
+    await asyncio.gather(calls(), *(write(database, acme, "add", "2") for _ in range(10)))
+
+    assert (await ledger_row(database, acme)).balance == credits("110")
+    assert await movements_minus_charged(database, acme) == credits("110")
+
+
+@pytest.mark.parametrize("verb", ["add", "take"])
+@pytest.mark.parametrize("micro", [0, -1, MOST_MICROCREDITS + 1])
+async def test_an_amount_that_cannot_be_moved_is_refused(
+    database: Database, verb: Any, micro: int
+) -> None:
+    """The verb says the direction; nothing, less than nothing and too much are mistakes."""
+    acme = await add_business(database, topped_up="30")
+
+    async with database.write() as connection:
+        with pytest.raises(BadAmount):
+            await movements.write_event(
+                connection,
+                business=acme.id,
+                kind="adjustment",
+                verb=verb,
+                amount=Credits(micro),
+                expires_at=None,
+                reference=None,
+                reason=None,
+                at=NOW,
+            )
+
+    assert (await ledger_row(database, acme)).credit_seq == 1
+
+
+async def test_a_balance_stays_below_what_lua_counts_exactly(database: Database) -> None:
+    """Sums of amounts must stay exact in a double."""
+    acme = await add_business(database, topped_up="999999999")
+
+    with pytest.raises(BadAmount, match="the most a balance can be"):
+        await write(database, acme, "add", "1")
+
+    assert (await ledger_row(database, acme)).balance == credits("999999999")
+
+
+async def test_an_addition_arms_the_alerts_it_lifts_the_total_over(database: Database) -> None:
+    """As credit.lua does it; the snapshot of a new account must say the same."""
+    acme = await add_business(database, topped_up="12")
+    await record(database, Redis(acme.id).charges("12", alerts="low_balance,depleted"))
+
+    await write(database, acme, "add", "5")
+    below = (await ledger_row(database, acme)).alerted
+    await write(database, acme, "add", "5")
+
+    assert below == 1
+    assert (await ledger_row(database, acme)).alerted == 0
+
+
+async def test_an_addition_after_the_last_day_opens_a_new_row(database: Database) -> None:
+    """One row of a business is active; the old one stays, and what was left moves on."""
+    acme = await add_business(database)
+    await write(database, acme, "add", "5")
+    old = await ledger_row(database, acme)
+
+    async with database.write() as connection:
+        after = LATER + timedelta(days=1)
+        await purchases.top_up(connection, business=acme.id, credits=credits("30"), at=after)
+
+    new = await ledger_row(database, acme)
+    assert new.id != old.id
+    assert (new.balance, new.credit_seq, new.purchased_at) == (credits("35"), 2, after)
+    async with database.read() as connection:
+        found = await connection.execute(
+            select(business_ai_credits.c.is_active, business_ai_credits.c.balance_microcredits)
+            .where(business_ai_credits.c.business_id == acme.id)
+            .order_by(business_ai_credits.c.id)
+        )
+    assert found.all() == [(False, 0), (True, credits("35").micro)]
+
+
+async def test_top_ups_that_meet_after_the_last_day_open_one_new_row(database: Database) -> None:
+    """Whoever waited for the old row goes on with the new one."""
+    acme = await add_business(database)
+    await write(database, acme, "add", "5")
+    after = LATER + timedelta(days=1)
+
+    async def top_up() -> None:
+        async with database.write() as connection:
+            await purchases.top_up(connection, business=acme.id, credits=credits("1"), at=after)
+
+    await asyncio.gather(*(top_up() for _ in range(5)))
+
+    row = await ledger_row(database, acme)
+    assert (row.balance, row.credit_seq) == (credits("10"), 6)
+
+
+async def test_only_what_is_noted_as_applied_leaves_the_list(database: Database) -> None:
+    """The loop finds businesses by what is not noted, and the note covers the receipt."""
+    acme, bold = [await add_business(database, topped_up="30") for _ in range(2)]
+    await write(database, acme, "configure", "0")
+
+    async with database.write() as connection:
+        both = await movements.unapplied_businesses(connection, 10)
+        await movements.mark_applied(connection, acme.id, 1, NOW)
+        left = await movements.pending(connection, acme.id)
+        await movements.mark_applied(connection, acme.id, 2, NOW)
+        only = await movements.unapplied_businesses(connection, 10)
+        [receipt] = await purchases.page(connection, acme.id, limit=5)
+
+    assert set(both) == {acme.id, bold.id}
+    assert [event.credit_seq for event in left] == [2]
+    assert only == [bold.id]
+    assert receipt.applied_at == NOW
+
+
+async def test_a_snapshot_says_what_an_account_opens_with(database: Database) -> None:
+    """Every addition is in it, and the counters to go on from."""
+    acme = await add_business(database, topped_up="30")
+    await write(database, acme, "add", "20")
+    await record(database, Redis(acme.id).charges("2.5"))
+
+    async with database.read() as connection:
+        snapshot = await movements.snapshot(connection, acme.id)
+
+    assert (snapshot.total, snapshot.owed) == (credits("47.5"), Credits(0))
+    assert (snapshot.credit_seq, snapshot.seq, snapshot.epoch) == (2, 1, 1)
+    assert (snapshot.status, snapshot.low_at) == ("active", credits("10"))
+    row = await ledger_row(database, acme)
+    assert row.expires_at is not None
+    assert snapshot.expires_at_ms == movements.as_ms(row.expires_at)
+
+
+async def test_a_snapshot_leaves_a_take_back_to_redis(database: Database) -> None:
+    """Opened as if it were applied, the account would keep what was to be taken."""
+    acme = await add_business(database, topped_up="30")
+    take = await write(database, acme, "take", "10")
+    await write(database, acme, "add", "20")
+
+    async with database.read() as connection:
+        before = await movements.snapshot(connection, acme.id)
+    taken = Redis(acme.id, credit_seq=2).takes_back("10", reference=take.id)
+    await record(database, taken)
+    async with database.read() as connection:
+        after = await movements.snapshot(connection, acme.id)
+
+    assert (before.credit_seq, before.total) == (1, credits("30"))
+    assert (after.credit_seq, after.total) == (3, credits("40"))
+
+
+async def test_a_snapshot_that_would_be_below_zero_is_refused(database: Database) -> None:
+    """Redis answered the take-back and the answer was lost: that takes a recovery."""
+    acme = await add_business(database, topped_up="10")
+    await write(database, acme, "take", "10")
+    await write(database, acme, "add", "50")
+    await record(database, Redis(acme.id).charges("50"))
+
+    async with database.read() as connection:
+        with pytest.raises(LedgerUnavailable) as refused:
+            await movements.snapshot(connection, acme.id)
+
+    assert refused.value.reason == "loss"
+
+
+async def test_an_opened_account_is_noted_and_its_epoch_never_falls(database: Database) -> None:
+    """Its absence from Redis is a loss from then on."""
+    acme = await add_business(database)
+    await add_business(database)
+
+    async with database.write() as connection:
+        await movements.mark_opened(connection, acme.id, 2)
+        await movements.mark_opened(connection, acme.id, 1)
+        opened = await movements.opened_businesses(connection, epoch=2)
+
+    assert opened == [acme.id]
+
+
+async def test_an_unknown_business_has_no_events(database: Database) -> None:
+    """Neither one that could exist, nor what is no id at all."""
+    for id in (new_id(), "x' OR 1=1"):
+        async with database.read() as connection:
+            with pytest.raises(NotFound):
+                await movements.snapshot(connection, id)
+
+
+def test_milliseconds_are_exact() -> None:
+    """No float on the way: a day may not end a millisecond early."""
+    moments = [NOW + timedelta(milliseconds=each) for each in range(1000)]
+
+    assert all(b - a == 1 for a, b in pairwise(map(movements.as_ms, moments)))
