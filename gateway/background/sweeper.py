@@ -1,0 +1,90 @@
+"""
+Settles the holds of callers that died: those whose lease has ended.
+
+A hold that is swept is charged what its checkpoint says; the script decides, by the
+clock of Redis, whether the lease has really ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from time import monotonic
+
+from storage.balances import Balances, NoAccount, NoHold
+from storage.errors import StorageError
+from storage.partitions import Partitions
+from storage.redis_keys import PARTITIONS
+from storage.scripts import Scripts
+
+log = logging.getLogger(__name__)
+
+
+class Sweeper:
+    """Looks for holds past their lease, every so many seconds."""
+
+    def __init__(
+        self,
+        balances: Balances,
+        partitions: Partitions,
+        scripts: Scripts,
+        *,
+        lease_s: float,
+        every_s: float,
+    ) -> None:
+        self._balances = balances
+        self._partitions = partitions
+        self._scripts = scripts
+        self._lease_s = lease_s
+        self._every_s = every_s
+
+    async def run(self) -> None:
+        """Sweep until cancelled."""
+        was_steady_since: float | None = None
+        while True:
+            await asyncio.sleep(self._every_s)
+            try:
+                if self._scripts.steady_since != was_steady_since:
+                    await self._partitions.check()
+                    was_steady_since = self._scripts.steady_since
+                if self.may_sweep():
+                    await self.sweep_once()
+            except StorageError as error:
+                log.warning("sweep_failed", extra={"error": str(error)[:200]})
+
+    def may_sweep(self) -> bool:
+        """
+        Whether Redis has answered for one lease without a failure.
+
+        A Redis that slept longer than the leases finds all of them ended when it wakes;
+        the callers that live need the time to renew theirs.
+        """
+        since = self._scripts.steady_since
+        return since is not None and monotonic() - since >= self._lease_s
+
+    async def sweep_once(self) -> int:
+        """Settle every hold that is overdue; the number of those."""
+        swept = 0
+        for partition in range(PARTITIONS):
+            if partition not in self._partitions.frozen:
+                swept += await self._sweep(partition)
+        return swept
+
+    async def _sweep(self, partition: int) -> int:
+        swept = 0
+        for hold in await self._balances.overdue(partition):
+            try:
+                settled = await self._balances.sweep(business=hold.business, id=hold.id)
+            except (NoHold, NoAccount):
+                continue  # Somebody else was faster; the member went with the hold.
+            if settled is not None and settled.is_new:
+                swept += 1
+                log.warning(
+                    "hold_swept",
+                    extra={
+                        "id": hold.id,
+                        "business": hold.business,
+                        "credits": str(settled.charged),
+                    },
+                )
+        return swept

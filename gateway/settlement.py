@@ -1,0 +1,49 @@
+"""Settlement: what is to be charged for one call, and the row that records it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from uuid import UUID, uuid5
+
+import msgspec
+
+from metering.money import Credits
+
+
+@dataclass(slots=True)
+class Settlement:
+    """
+    How one call ends.
+
+    `row` has the columns of the transaction that the ledger does not know; `adopt` goes
+    on without a hold; `only_if_held` records nothing when there is no hold, because it was
+    never known whether one was made.
+    """
+
+    business: str
+    id: str
+    amount: Credits
+    outcome: str
+    granted: Credits
+    row: dict[str, object]
+    adopt: bool = False
+    only_if_held: bool = False
+
+    def row_text(self) -> str:
+        return msgspec.json.encode(self.row).decode()
+
+
+def adjusted(settlement: Settlement, *, charged: Credits) -> Settlement:
+    """
+    The row that corrects an orphaned one: the difference, signed.
+
+    Its id follows from the call's, so that it can be made only once.
+    """
+    return replace(
+        settlement,
+        id=str(uuid5(UUID(settlement.id), "adjusted")),
+        amount=settlement.amount - charged,
+        outcome="adjusted",
+        row={**settlement.row, "adjusts": settlement.id},
+        adopt=True,
+    )
