@@ -8,7 +8,7 @@ import pytest
 
 from storage import redis_keys
 from storage.scripts import NAMES, load
-from tests.laws.scripted import ACCOUNT, BUSINESS, DEADLINES, FAR, HOLD, META, OTHER, P, Ledger
+from tests.laws.scripted import ACCOUNT, BUSINESS, DEADLINES, FAR, HOLD, META, OTHER, Ledger, P
 
 pytestmark = pytest.mark.anyio
 

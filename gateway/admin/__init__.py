@@ -1,0 +1,1 @@
+"""The admin API: what an operator does and sees. `routes.py` is its table."""

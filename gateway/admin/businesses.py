@@ -1,0 +1,84 @@
+"""Businesses in the admin API: add, list, look at one, suspend, resume."""
+
+from __future__ import annotations
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from gateway.admin import changes, shown
+from gateway.admin.asking import asked, page_of
+from gateway.admin.desk import Desk, part
+from gateway.admin.forms import NewBusiness, Nothing
+from storage import businesses
+from storage.businesses import Status
+
+
+class Businesses:
+    """Who pays."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def routes(self) -> list[Route]:
+        """The paths under which this noun is found."""
+        one = "/admin/businesses/{id}"
+        return [
+            Route("/admin/businesses", self.add, methods=["POST"]),
+            Route("/admin/businesses", self.page, methods=["GET"]),
+            Route(one, self.one, methods=["GET"]),
+            Route(f"{one}/suspend", self.suspend, methods=["POST"]),
+            Route(f"{one}/resume", self.resume, methods=["POST"]),
+        ]
+
+    async def add(self, request: Request) -> JSONResponse:
+        """Add a business; it begins with no credits."""
+        body = await asked(request, NewBusiness)
+        admin = self._desk.admin(request)
+
+        async def add(connection: AsyncConnection) -> shown.Shown:
+            business = await changes.add_business(
+                connection, body.form, admin, self._desk.business_defaults
+            )
+            row = await businesses.ledger_row(connection, business.id)
+            return shown.business(business, row)
+
+        answer, _ = await self._desk.once(body, "businesses", admin.at, add)
+        return JSONResponse(answer, 201)
+
+    async def page(self, request: Request) -> JSONResponse:
+        """Every business with its balance as recorded, newest first."""
+        page = page_of(request)
+        async with self._desk.database.read() as connection:
+            found = await businesses.page(connection, limit=page.limit + 1, after=page.after)
+            rows = [
+                shown.business(one, await businesses.ledger_row(connection, one.id))
+                for one in found
+            ]
+        return JSONResponse(part(rows, page))
+
+    async def one(self, request: Request) -> JSONResponse:
+        """One business with its balance as recorded."""
+        async with self._desk.database.read() as connection:
+            business = await businesses.get(connection, request.path_params["id"])
+            row = await businesses.ledger_row(connection, business.id)
+        return JSONResponse(shown.business(business, row))
+
+    async def suspend(self, request: Request) -> JSONResponse:
+        """Refuse every new call of a business from now on."""
+        return await self._set(request, "suspended")
+
+    async def resume(self, request: Request) -> JSONResponse:
+        """Let a suspended business go on."""
+        return await self._set(request, "active")
+
+    async def _set(self, request: Request, status: Status) -> JSONResponse:
+        await asked(request, Nothing)
+        admin = self._desk.admin(request)
+        async with self._desk.database.write() as connection:
+            business = await changes.set_status(
+                connection, request.path_params["id"], status, admin
+            )
+        applied = await self._desk.applied(business.id)
+        return JSONResponse({**shown.business(business), "applied": applied})

@@ -1,0 +1,262 @@
+"""
+What an admin can change, each with its line in the audit log in the same transaction.
+
+The API and the commands make their changes here, so that both leave the same traces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.admin import shown
+from gateway.admin.forms import Acknowledgement, Adjustment, NewBusiness, NewKey, TopUp
+from gateway.admin.refusals import AlreadyCredited, FieldRefused
+from metering.money import Credits
+from storage import alerts, audit_log, businesses, keys, purchases
+from storage.alerts import Alert
+from storage.businesses import Business, Status
+from storage.errors import Conflict
+from storage.keys import ApiKey
+from storage.movements import CreditEvent
+from storage.purchases import Purchase
+from storage.tables import ai_credit_purchases
+
+Work = Callable[[AsyncConnection], Awaitable[shown.Shown]]
+
+PROVIDER = "admin"  # Under which payments that an admin enters are unique.
+
+
+@dataclass(frozen=True, slots=True)
+class Admin:
+    """
+    Who changes something, and when.
+
+    Attributes:
+        who: `admin`, `admin:<name>` through the API, `command:<name>` in a terminal.
+    """
+
+    who: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class BusinessDefaults:
+    """What a new business gets where its form is silent: `[credits]` of the settings."""
+
+    low_balance_threshold: Credits = businesses.LOW_BALANCE_THRESHOLD
+    expires_after_months: int = businesses.EXPIRES_AFTER_MONTHS
+
+
+async def add_business(
+    connection: AsyncConnection, form: NewBusiness, admin: Admin, defaults: BusinessDefaults
+) -> Business:
+    """Add a business, with a balance of nothing."""
+    low_at, months = form.low_balance_threshold, form.expires_after_months
+    business = await businesses.add(
+        connection,
+        name=form.name,
+        owner_email=form.owner_email,
+        owner_phone=form.owner_phone,
+        currency=form.currency,
+        time_zone=form.time_zone,
+        low_balance_threshold=defaults.low_balance_threshold if low_at is None else low_at,
+        expires_after_months=defaults.expires_after_months if months is None else months,
+        at=admin.at,
+    )
+    await audit_log.write(
+        connection,
+        who=admin.who,
+        what="business.add",
+        object_id=business.id,
+        after=shown.business(business),
+        at=admin.at,
+    )
+    return business
+
+
+async def set_status(
+    connection: AsyncConnection, id: str, status: Status, admin: Admin
+) -> Business:
+    """
+    Suspend a business or let it go on; doing it twice changes nothing the second time.
+
+    Raises:
+        NotFound: There is no such business.
+    """
+    before = await businesses.get(connection, id)
+    after = await businesses.set_status(connection, before.id, status=status, at=admin.at)
+    if after.status != before.status:
+        await audit_log.write(
+            connection,
+            who=admin.who,
+            what="business.suspend" if status == "suspended" else "business.resume",
+            object_id=after.id,
+            before=shown.business(before),
+            after=shown.business(after),
+            at=admin.at,
+        )
+    return after
+
+
+async def issue_key(
+    connection: AsyncConnection, business: str, form: NewKey, admin: Admin
+) -> tuple[ApiKey, str]:
+    """
+    Issue a key; the second of the answer is its secret.
+
+    Raises:
+        NotFound: There is no such business.
+        FieldRefused: It would have expired already.
+    """
+    if form.expires_at is not None and form.expires_at <= admin.at:
+        raise FieldRefused("expires_at: should be in the future", param="expires_at")
+    key, secret = await keys.issue(
+        connection,
+        business=business,
+        name=form.name,
+        scopes=keys.Scopes(
+            endpoints=frozenset(form.scopes.endpoints),
+            models=frozenset(form.scopes.models),
+            features=frozenset(form.scopes.features),
+        ),
+        default_feature=form.default_feature,
+        credit_cap=form.credit_cap,
+        expires_at=form.expires_at,
+        at=admin.at,
+    )
+    await audit_log.write(
+        connection,
+        who=admin.who,
+        what="key.issue",
+        object_id=key.id,
+        after=shown.key(key),
+        at=admin.at,
+    )
+    return key, secret
+
+
+async def revoke_key(connection: AsyncConnection, id: str, admin: Admin) -> ApiKey:
+    """
+    End a key; its digest is then to be announced.
+
+    Raises:
+        NotFound: There is no such key.
+    """
+    before = await keys.get(connection, id)
+    after = await keys.revoke(connection, before.id, admin.at)
+    if before.revoked_at is None:
+        await audit_log.write(
+            connection,
+            who=admin.who,
+            what="key.revoke",
+            object_id=after.id,
+            before=shown.key(before),
+            after=shown.key(after),
+            at=admin.at,
+        )
+    return after
+
+
+async def top_up(connection: AsyncConnection, business: str, form: TopUp, admin: Admin) -> Purchase:
+    """
+    Add credits and write the receipt.
+
+    Raises:
+        NotFound: There is no such business.
+        FieldRefused: The amount paid is none of its currency.
+        AlreadyCredited: The payment reference has a receipt.
+        BadAmount: The balance would grow too large.
+    """
+    buyer = await businesses.get(connection, business)
+    try:
+        purchase = await purchases.top_up(
+            connection,
+            business=buyer.id,
+            credits=form.credits,
+            bonus=form.bonus_credits,
+            amount_paid_minor=form.paid_minor(buyer.currency),
+            currency=form.currency or buyer.currency,
+            provider=PROVIDER,
+            reference=form.payment_reference,
+            method=form.payment_method,
+            user=form.user,
+            note=form.note,
+            at=admin.at,
+        )
+    except Conflict:
+        raise AlreadyCredited(await _receipt_of(connection, form.payment_reference)) from None
+    await audit_log.write(
+        connection,
+        who=admin.who,
+        what="purchase.top_up",
+        object_id=purchase.id,
+        after=shown.purchase(purchase),
+        at=admin.at,
+    )
+    return purchase
+
+
+async def _receipt_of(connection: AsyncConnection, reference: str | None) -> Purchase:
+    found = await connection.execute(
+        select(ai_credit_purchases.c.id).where(
+            ai_credit_purchases.c.provider == PROVIDER,
+            ai_credit_purchases.c.payment_reference == reference,
+        )
+    )
+    return await purchases.get(connection, found.scalar_one())
+
+
+async def adjust(
+    connection: AsyncConnection, business: str, form: Adjustment, admin: Admin
+) -> CreditEvent:
+    """
+    Correct a balance by hand.
+
+    Raises:
+        NotFound: There is no such business.
+        BadAmount: The balance would grow too large.
+    """
+    event = await purchases.adjust(
+        connection,
+        business=business,
+        credits=form.credits,
+        reason=form.reason,
+        user=admin.who,
+        at=admin.at,
+    )
+    await audit_log.write(
+        connection,
+        who=admin.who,
+        what="business.adjust",
+        object_id=event.business,
+        after=shown.adjustment(event, reason=form.reason, at=admin.at),
+        at=admin.at,
+    )
+    return event
+
+
+async def acknowledge(
+    connection: AsyncConnection, id: str, form: Acknowledgement, admin: Admin
+) -> Alert:
+    """
+    Note that somebody has seen an alert; who was first stays.
+
+    Raises:
+        NotFound: There is no such alert.
+    """
+    alert = await alerts.acknowledge(connection, id, by=form.by or admin.who, at=admin.at)
+    if alert.acknowledged_at == admin.at:
+        await audit_log.write(
+            connection,
+            who=admin.who,
+            what="alert.acknowledge",
+            object_id=alert.id,
+            after=shown.alert(alert),
+            at=admin.at,
+        )
+    return alert

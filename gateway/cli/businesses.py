@@ -1,0 +1,151 @@
+"""`gateway business`: who pays."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.admin import changes, shown
+from gateway.admin.changes import BusinessDefaults
+from gateway.admin.forms import NewBusiness, filled
+from gateway.cli import output
+from gateway.cli.options import AsJson, BusinessId, ConfigFile, DataDir, Limit
+from gateway.cli.output import Column
+from gateway.cli.records import Where, all_rows, operator, read, write
+from storage import businesses
+from storage.businesses import Business, Status
+
+app = typer.Typer(no_args_is_help=True)
+
+COLUMNS = (
+    Column("id", "id"),
+    Column("name", "name"),
+    Column("balance", "balance", is_amount=True),
+    Column("expires", "expires"),
+    Column("status", "status"),
+)
+
+
+@app.command()
+def add(
+    name: str,
+    email: Annotated[str, typer.Option(help="The owner's address; alerts go there.")],
+    phone: Annotated[str | None, typer.Option(help="The owner's phone.")] = None,
+    currency: Annotated[str | None, typer.Option(help="What it pays in: GHS.")] = None,
+    time_zone: Annotated[str | None, typer.Option(help="Its days: Africa/Accra.")] = None,
+    low_balance: Annotated[
+        str | None, typer.Option(help="Credits below which the owner is warned.")
+    ] = None,
+    expires_after: Annotated[
+        int | None, typer.Option(help="Months from a purchase to the end of its credits.")
+    ] = None,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Add a business; it begins with no credits."""
+    given = {
+        "name": name,
+        "owner_email": email,
+        "owner_phone": phone,
+        "currency": currency,
+        "time_zone": time_zone,
+        "low_balance_threshold": low_balance,
+        "expires_after_months": expires_after,
+    }
+    form = filled(NewBusiness, {key: value for key, value in given.items() if value is not None})
+    where = Where(config, data_dir)
+    settings = where.settings().credits
+    defaults = BusinessDefaults(settings.low_balance_threshold, settings.expires_after_months)
+
+    async def work(connection: AsyncConnection) -> shown.Shown:
+        business = await changes.add_business(connection, form, operator(), defaults)
+        return await _with_balance(connection, business)
+
+    output.one(write(where, work), as_json=as_json)
+
+
+@app.command("list")
+def list_all(
+    limit: Limit = None,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Every business with its balance as recorded, its expiry, and its status."""
+
+    async def work(connection: AsyncConnection) -> list[shown.Shown]:
+        found = await all_rows(connection, _page, limit)
+        return [await _with_balance(connection, business) for business in found]
+
+    found = read(Where(config, data_dir), work)
+    if not as_json:
+        found = [{**one, "expires": _expiry(one["expires_at"])} for one in found]
+    output.rows(found, COLUMNS, as_json=as_json)
+
+
+@app.command()
+def show(
+    business: BusinessId,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """One business, with its balance as recorded."""
+
+    async def work(connection: AsyncConnection) -> shown.Shown:
+        return await _with_balance(connection, await businesses.get(connection, business))
+
+    output.one(read(Where(config, data_dir), work), as_json=as_json)
+
+
+@app.command()
+def suspend(
+    business: BusinessId,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Refuse every new call of a business; a running gateway hears of it in about a second."""
+    _set_status(business, "suspended", Where(config, data_dir), as_json=as_json)
+
+
+@app.command()
+def resume(
+    business: BusinessId,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let a suspended business go on."""
+    _set_status(business, "active", Where(config, data_dir), as_json=as_json)
+
+
+def _set_status(business: str, status: Status, where: Where, *, as_json: bool) -> None:
+    async def work(connection: AsyncConnection) -> shown.Shown:
+        after = await changes.set_status(connection, business, status, operator())
+        return await _with_balance(connection, after)
+
+    after = write(where, work)
+    if as_json:
+        output.document(after)
+    else:
+        output.line(f"{after['name']} is {after['status']}")
+
+
+async def _page(connection: AsyncConnection, limit: int, after: str | None) -> list[Business]:
+    return await businesses.page(connection, limit=limit, after=after)
+
+
+async def _with_balance(connection: AsyncConnection, business: Business) -> shown.Shown:
+    return shown.business(business, await businesses.ledger_row(connection, business.id))
+
+
+def _expiry(expires_at: Any) -> str:
+    if expires_at is None:
+        return "–"
+    has_expired = datetime.fromisoformat(expires_at) <= datetime.now(UTC)
+    return f"{expires_at[:10]}{' expired' if has_expired else ''}"

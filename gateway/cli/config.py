@@ -1,0 +1,27 @@
+"""`gateway config`: the settings."""
+
+from __future__ import annotations
+
+import os
+
+import typer
+
+from gateway.cli import output
+from gateway.cli.options import ConfigFile
+from gateway.cli.records import default_config
+from gateway.settings import Settings
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def _noun() -> None:
+    """A noun with one verb stays a noun."""
+
+
+@app.command()
+def check(config: ConfigFile = None) -> None:
+    """Read the settings as `gateway serve` would, and name every problem."""
+    file = config or default_config()
+    Settings.load(file, os.environ).must_serve()
+    output.line(f"{file or 'the environment'} is fine")

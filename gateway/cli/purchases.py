@@ -1,0 +1,71 @@
+"""`gateway purchase`: receipts of what was added."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.admin import shown
+from gateway.cli import output
+from gateway.cli.options import AsJson, ConfigFile, DataDir, Limit
+from gateway.cli.output import Column
+from gateway.cli.records import Where, all_rows, read
+from storage import businesses, purchases
+from storage.purchases import Purchase
+
+app = typer.Typer(no_args_is_help=True)
+
+COLUMNS = (
+    Column("id", "id"),
+    Column("completed", "completed_at"),
+    Column("credits", "credits_purchased", is_amount=True),
+    Column("bonus", "bonus_credits", is_amount=True),
+    Column("paid", "amount_paid", is_amount=True),
+    Column("", "currency"),
+    Column("by", "payment_method"),
+    Column("reference", "payment_reference"),
+    Column("status", "payment_status"),
+)
+
+
+@app.command("list")
+def list_all(
+    business: Annotated[
+        str | None, typer.Argument(metavar="[BUSINESS]", help="Whose; everybody's if not given.")
+    ] = None,
+    limit: Limit = None,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Receipts, the newest first."""
+
+    async def work(connection: AsyncConnection) -> list[shown.Shown]:
+        buyer = await businesses.get(connection, business) if business is not None else None
+
+        async def page(
+            connection: AsyncConnection, limit: int, after: str | None
+        ) -> list[Purchase]:
+            id = buyer.id if buyer else None
+            return await purchases.page(connection, id, limit=limit, after=after)
+
+        return [shown.purchase(one) for one in await all_rows(connection, page, limit)]
+
+    output.rows(read(Where(config, data_dir), work), COLUMNS, as_json=as_json)
+
+
+@app.command()
+def show(
+    purchase: Annotated[str, typer.Argument(metavar="PURCHASE", help="The id of a receipt.")],
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """One receipt."""
+
+    async def work(connection: AsyncConnection) -> shown.Shown:
+        return shown.purchase(await purchases.get(connection, purchase))
+
+    output.one(read(Where(config, data_dir), work), as_json=as_json)

@@ -1,0 +1,109 @@
+"""
+The table: each OpenAI operation we serve, and why we refuse each of the others.
+
+Everything is refused that is not named here. A path is matched raw, as it came in, with
+exact templates and an id alphabet without `%`, `/`, `;` and `\\`; what is sent upstream is
+built from the template, never from the path.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from dataclasses import dataclass
+from importlib import resources
+
+from gateway.errors import EndpointNotSupported, MethodNotAllowed, PathUnknown, UpgradeRefused
+
+PREFIX = "/v1"
+_ID = r"[A-Za-z0-9_.:-]{1,128}"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An operation of OpenAI that is held, forwarded, metered and settled."""
+
+    name: str
+    method: str
+    path: str
+
+
+CHAT_COMPLETIONS = Endpoint("chat.completions", "POST", "/chat/completions")
+
+METERED = {("POST", "/v1/chat/completions"): CHAT_COMPLETIONS}
+"""(method, raw path) → endpoint: the one look-up on the way of a call."""
+
+OWN = ("/v1/models", "/v1/credits")
+"""Answered by the gateway itself, as is /v1/models/{model}."""
+
+REASONS = {
+    "administration": "it administers the OpenAI account that all businesses share",
+    "bypasses_metering": "it hands out a key or a direct path to OpenAI that cannot be metered",
+    "deprecated": "OpenAI has deprecated it",
+    "not_isolated": "its objects are not kept apart between businesses here",
+    "not_metered": "what it costs cannot be metered call by call",
+    "not_yet": "this gateway does not meter it yet",
+    "retired": "OpenAI has retired it",
+    "runs_by_itself": "it goes on using credits after the call has ended",
+    "shows_other_businesses": "it would show what other businesses do",
+}
+
+
+def _pattern(template: str) -> re.Pattern[str]:
+    parts = (_ID if part.startswith("{") else re.escape(part) for part in template.split("/"))
+    return re.compile(PREFIX + "/".join(parts))
+
+
+def _refused_operations() -> list[tuple[str, re.Pattern[str], str]]:
+    text = (resources.files("gateway") / "refused_operations.tsv").read_text()
+    rows = csv.DictReader(text.splitlines(), delimiter="\t")
+    return [(row["method"], _pattern(row["path"]), REASONS[row["reason"]]) for row in rows]
+
+
+_REFUSED = _refused_operations()
+_SERVED = [(method, re.compile(re.escape(path))) for method, path in METERED] + [
+    ("GET", re.compile(re.escape(path))) for path in OWN
+]
+_MODEL = re.compile(rf"{PREFIX}/models/({_ID})")
+
+
+def model_in(path: str) -> str | None:
+    """The model that GET /v1/models/{model} asks for; None when the path is another."""
+    found = _MODEL.fullmatch(path)
+    return found[1] if found else None
+
+
+def refuse(method: str, path: str) -> Exception:
+    """
+    Why an operation is not served.
+
+    Returns:
+        EndpointNotSupported for what OpenAI knows, MethodNotAllowed for a known path
+        with another method, PathUnknown for the rest.
+    """
+    methods = {known for known, pattern in _SERVED if pattern.fullmatch(path)}
+    if model_in(path):
+        methods.add("GET")
+    for known, pattern, reason in _REFUSED:
+        if pattern.fullmatch(path):
+            if known == method:
+                return EndpointNotSupported(
+                    f"{method} {path} is part of OpenAI's API; this gateway refuses it: {reason}"
+                )
+            if known != "WS":
+                methods.add(known)
+    if methods:
+        return MethodNotAllowed(
+            f"{method} is not a method of {path}; it has {', '.join(sorted(methods))}",
+            allowed=tuple(sorted(methods)),
+        )
+    return PathUnknown(f"there is no {_shown(path)} here; see docs/endpoints.md for what is served")
+
+
+def refuse_upgrade(path: str) -> Exception:
+    """426 for every websocket: clients that can then fall back to HTTPS do so at once."""
+    return UpgradeRefused(f"{_shown(path)} is not served over a websocket here; use HTTPS")
+
+
+def _shown(path: str) -> str:
+    return ascii(path[:100])

@@ -1,0 +1,282 @@
+"""
+THE MAIN PATH: authenticate → read → hold → forward → relay → settle.
+
+Read `__call__` from top to bottom; every other file explains one of its lines. There is
+no exit on which a hold could be forgotten: whatever happens between the hold and the end
+of the block, `_settle` runs, and it only hands the settlement over, so nothing can
+cancel it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from gateway.access_log import AccessLog
+from gateway.authenticate import Authenticate
+from gateway.background.settler import Settler
+from gateway.endpoints import Endpoint
+from gateway.errors import GatewayError, Overloaded, reply_to, said_of
+from gateway.metered_call import MeteredCall
+from gateway.open_calls import OpenCall, OpenCalls
+from gateway.quote import Quotes
+from gateway.read_call import ClientLeft, Headers, read_body, read_call, read_labels
+from gateway.relay import Drains, Receive, Send, relay_stream
+from gateway.reply import Reply, figure_comment, figure_headers, held_headers
+from gateway.shortage import with_figures
+from gateway.upstream import Upstream, UpstreamEndpoint, UpstreamReply, reply_headers
+from gateway.upstream_answers import ERROR_BODY_MOST_BYTES, our_fault, without_ours
+from metering.money import Credits
+from storage.accounts import Accounts
+from storage.balances import Balances, Hold
+from storage.errors import InsufficientCredits, LedgerUnavailable
+from storage.ids import new_id
+
+log = logging.getLogger(__name__)
+
+# 128 choices of 128,000 tokens are far below it; no reply may fill the memory.
+JSON_REPLY_MOST_BYTES = 64 * 1024 * 1024
+
+# As nginx writes it: the caller left, so it was answered nothing.
+LEFT_STATUS = 499
+
+
+class Proxy:
+    """Serves metered calls. Everything it needs is given; it keeps nothing of a call."""
+
+    def __init__(
+        self,
+        *,
+        authenticate: Authenticate,
+        quotes: Quotes,
+        balances: Balances,
+        accounts: Accounts,
+        upstream: Upstream,
+        settler: Settler,
+        open_calls: OpenCalls,
+        drains: Drains,
+        access_log: AccessLog,
+        admits: Callable[[], bool],
+        lease_s: float,
+        body_max_bytes: int,
+        out_of_credits_status: int,
+    ) -> None:
+        self._authenticate = authenticate
+        self._quotes = quotes
+        self._balances = balances
+        self._accounts = accounts
+        self._upstream = upstream
+        self._settler = settler
+        self._open_calls = open_calls
+        self._drains = drains
+        self._access_log = access_log
+        self._admits = admits
+        self._lease_s = lease_s
+        self._body_max_bytes = body_max_bytes
+        self._out_of_credits_status = out_of_credits_status
+        self._endpoints: dict[str, UpstreamEndpoint] = {}
+
+    async def __call__(
+        self, scope: dict[str, Any], receive: Receive, send: Send, endpoint: Endpoint
+    ) -> None:
+        """Serve one call, whatever becomes of it."""
+        metered: MeteredCall | None = None
+        answer = Reply(send)
+        try:
+            metered = await self._read(scope["headers"], receive, endpoint)
+            await self._hold(metered)
+            try:
+                self._begin(metered)
+                async with self._drains.bounded(receive):
+                    await self._forward(metered, endpoint, answer)
+            except BaseException as error:
+                self._note_failure(metered, error)
+                raise
+            finally:
+                self._open_calls.remove(metered.id)
+                self._settle(metered)
+        except (ClientLeft, TimeoutError):
+            pass  # Nobody is there to be told.
+        except Exception as error:
+            await self._tell(error, answer, metered)
+        finally:
+            self._write_line(endpoint, metered, answer)
+
+    async def _read(self, headers: Headers, receive: Receive, endpoint: Endpoint) -> MeteredCall:
+        """Who calls, for what, and what it may cost; nothing is held yet."""
+        headers = list(headers)  # Trailers would be appended to the server's own list.
+        holder = await self._authenticate(headers)
+        if not self._admits():
+            raise Overloaded("finished calls are waiting to be stored; try again in a moment")
+        body = await read_body(headers, receive, most_bytes=self._body_max_bytes)
+        call = await read_call(endpoint, body)
+        labels = read_labels(headers, call.fields, holder.default_feature)
+        quote = self._quotes.quote(call, holder, labels)
+        await self._quotes.check_feature_input(quote)
+        return MeteredCall(new_id(), holder, quote, self._quotes)
+
+    async def _hold(self, metered: MeteredCall) -> None:
+        """
+        Set the ceiling aside, or, when that is too much, what the counted prompt needs.
+
+        Bytes bound tokens four times too high; that costs nothing while the balance is
+        ample, and spares the counting.
+        """
+        quote = metered.quote
+        ceiling = quote.ceiling.credits_used
+        try:
+            metered.hold = await self._ask_hold(metered, ceiling=ceiling, floor=ceiling)
+        except InsufficientCredits:
+            quote = metered.quote = await self._quotes.tighten(quote)
+            floor = self._quotes.floor(quote)
+            ceiling = quote.ceiling.credits_used
+            try:
+                metered.hold = await self._ask_hold(metered, ceiling=ceiling, floor=floor)
+            except InsufficientCredits as refused:
+                raise with_figures(refused, quote, self._quotes, required=ceiling) from None
+
+    def _begin(self, metered: MeteredCall) -> None:
+        """Fit the call to what was granted, and watch it from now on."""
+        if metered.was_fitted:
+            metered.quote = self._quotes.fit(metered.quote, metered.granted)
+        quote = metered.quote
+        metered.reader = quote.meter.reader(
+            quote.call, encoding=quote.row.encoding, asked_for_usage=quote.asked_for_usage
+        )
+        self._open_calls.add(OpenCall(metered.holder.business, metered.id, metered.metered))
+
+    async def _ask_hold(self, metered: MeteredCall, *, ceiling: Credits, floor: Credits) -> Hold:
+        business = metered.holder.business
+
+        async def ask() -> Hold:
+            return await self._balances.hold(
+                business=business,
+                id=metered.id,
+                ceiling=ceiling,
+                floor=floor,
+                lease_s=self._lease_s,
+                note=metered.note(),
+            )
+
+        try:
+            return await self._accounts.opened(business, ask)
+        except (LedgerUnavailable, asyncio.CancelledError):
+            # It may have been held all the same; nothing was forwarded, so it returns.
+            self._settler.settle(metered.abandoned())
+            raise
+
+    async def _forward(self, metered: MeteredCall, endpoint: Endpoint, answer: Reply) -> None:
+        """Send the metered body to OpenAI and pass the answer on."""
+        asked_ms = metered.elapsed_ms()
+        reply = await self._upstream.open(
+            self._endpoint(endpoint), metered.quote.body, transaction_id=metered.id
+        )
+        async with reply:
+            metered.upstream_request_id = _text(reply.header(b"x-request-id"))
+            if not 200 <= reply.status < 300:
+                await self._pass_error(reply, metered, answer)
+            elif reply.header(b"content-type").startswith(b"text/event-stream"):
+                await self._pass_stream(reply, metered, answer)
+            else:
+                await self._pass_json(reply, metered, answer, asked_ms)
+
+    async def _pass_json(
+        self, reply: UpstreamReply, metered: MeteredCall, answer: Reply, asked_ms: int
+    ) -> None:
+        body = await reply.read(JSON_REPLY_MOST_BYTES)
+        assert metered.reader is not None
+        metered.first_byte_ms = answered_ms = metered.elapsed_ms()
+        metered.http_status = reply.status
+        metered.reader.feed_json(body)
+        metered.delivered = metered.complete = True
+        await self._settle_now(metered)
+        overhead_ms = metered.elapsed_ms() - answered_ms + asked_ms
+        headers = [*reply_headers(reply), *figure_headers(metered)]
+        headers.append((b"x-gateway-overhead-ms", b"%d" % overhead_ms))
+        await answer.reply(reply.status, headers, body)
+
+    async def _pass_stream(self, reply: UpstreamReply, metered: MeteredCall, answer: Reply) -> None:
+        metered.http_status = reply.status
+        headers = [*reply_headers(reply), *held_headers(metered)]
+        await answer.start(reply.status, headers)
+        await relay_stream(reply, answer.send, metered)
+        assert metered.reader is not None
+        last = metered.reader.finish()
+        if metered.quote.labels.figures_in_stream:
+            await self._settle_now(metered)
+            last += figure_comment(metered)
+        else:
+            self._settle(metered)
+        await answer.end(last)
+
+    async def _pass_error(self, reply: UpstreamReply, metered: MeteredCall, answer: Reply) -> None:
+        """An answer that is no reply: about the call it is passed on, about us it is not."""
+        body = await reply.read(ERROR_BODY_MOST_BYTES)
+        fault = our_fault(reply.status, body)
+        if fault is not None:
+            raise fault
+        metered.http_status = reply.status
+        self._settle(metered)
+        headers = [*reply_headers(reply), *figure_headers(metered)]
+        await answer.reply(reply.status, headers, without_ours(body))
+
+    def _note_failure(self, metered: MeteredCall, error: BaseException) -> None:
+        """What the row will say of a call that ended without a reply of its own."""
+        metered.complete = False
+        if metered.http_status is None:
+            answered = isinstance(error, Exception) and not isinstance(error, TimeoutError)
+            metered.http_status = said_of(error).status if answered else LEFT_STATUS
+        # Only an error that says so is known to have sent nothing to OpenAI.
+        metered.cost_is_open = not isinstance(error, GatewayError) and getattr(error, "sent", True)
+
+    def _settle(self, metered: MeteredCall) -> None:
+        """Hand the settlement over, once; it never waits and never fails."""
+        if metered.settled:
+            return
+        metered.settled = True
+        if metered.needs_counting():
+            self._settler.settle_when(metered.counted_settlement())
+        else:
+            self._settler.settle(metered.settlement())
+
+    async def _settle_now(self, metered: MeteredCall) -> None:
+        """The same where the reply shows the charge: a usage that is missing is counted first."""
+        if metered.needs_counting():
+            settlement = await metered.counted_settlement()
+        else:
+            settlement = metered.settlement()
+        metered.settled = True
+        self._settler.settle(settlement)
+
+    async def _tell(self, error: Exception, answer: Reply, metered: MeteredCall | None) -> None:
+        """Say what went wrong: as a reply, or as the last event of a stream that is cut."""
+        said = reply_to(error, out_of_credits_status=self._out_of_credits_status)
+        if said.status == 500:
+            log.error("call_failed", exc_info=error)
+        if metered is not None and metered.hold is not None:
+            said.headers.append((b"x-transaction-id", metered.id.encode()))
+        await answer.tell(said, request_id=metered.id if metered else new_id())
+
+    def _endpoint(self, endpoint: Endpoint) -> UpstreamEndpoint:
+        found = self._endpoints.get(endpoint.name)
+        if found is None:
+            found = self._upstream.endpoint(endpoint.method, endpoint.path)
+            self._endpoints[endpoint.name] = found
+        return found
+
+    def _write_line(self, endpoint: Endpoint, metered: MeteredCall | None, answer: Reply) -> None:
+        line: dict[str, Any] = {
+            "event": "call_finished",
+            "endpoint": endpoint.name,
+            "status": answer.status,
+            "code": answer.code,
+        }
+        if metered is not None:
+            line |= metered.line()
+        self._access_log.write(line)
+
+
+def _text(value: bytes) -> str | None:
+    return value.decode("ascii", "replace")[:128] or None

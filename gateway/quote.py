@@ -1,0 +1,276 @@
+"""
+What a call may cost before it is made: its price, its limits, its ceiling and its floor.
+
+Nothing is asked of Redis here; `proxy.py` holds what a quote says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from gateway.errors import FeatureLimitExceeded, FeatureNotAllowed, ModelNotAllowed
+from gateway.read_call import Labels
+from metering.call import Call
+from metering.errors import ModelNotPriced
+from metering.meters.meter import Meter, OutputLimits
+from metering.money import Credits
+from metering.rates import ModelRow, Rate, RateCard
+from metering.tariff import Charge, FeatureRule, Tariff
+from metering.usage import Unit, Usage
+from storage.keys import KeyHolder
+
+encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """
+    The most a call may cost.
+
+    `body` is what would be forwarded; `feature_rule` is set where the feature, and not
+    only the model, decides the price; `input_tokens` and `output_limit` are upper bounds;
+    `at` chose the prices.
+    """
+
+    call: Call
+    meter: Meter
+    row: ModelRow
+    rate: Rate
+    labels: Labels
+    feature_rule: FeatureRule | None
+    choices: int
+    output_limit: int
+    extra_output: int
+    input_tokens: int
+    ceiling: Charge
+    body: bytes
+    asked_for_usage: bool
+    at: datetime
+
+    @property
+    def has_fixed_price(self) -> bool:
+        return self.feature_rule is not None and self.feature_rule.credits is not None
+
+
+class Quotes:
+    """
+    Works out quotes.
+
+    Args:
+        card: Gives the rate card of this moment.
+        default_max_output_tokens: For a call that sets no limit; it is written into it.
+        min_output_tokens: What a call that is fitted to the balance keeps at the least.
+        may_fit: Whether calls are fitted at all.
+    """
+
+    def __init__(
+        self,
+        *,
+        card: Callable[[], RateCard],
+        tariff: Tariff,
+        meters: Mapping[str, Meter],
+        default_max_output_tokens: int,
+        min_output_tokens: int,
+        may_fit: bool,
+    ) -> None:
+        self._card = card
+        self._tariff = tariff
+        self._meters = meters
+        self._default_max_output_tokens = default_max_output_tokens
+        self._min_output_tokens = min_output_tokens
+        self._may_fit = may_fit
+
+    def quote(self, call: Call, holder: KeyHolder, labels: Labels) -> Quote:
+        """
+        The quote of a call, its input bounded by the bytes of its body.
+
+        Raises:
+            MeteringError: The body is not understood, or its cost cannot be bounded.
+            ModelNotAllowed, FeatureNotAllowed, FeatureLimitExceeded
+        """
+        meter = self._meters[call.endpoint]
+        meter.read(call.fields)
+        rule = self._feature_rule(holder, labels)
+        at = datetime.now(UTC)
+        row = self._row(call, holder, meter, rule, labels, at)
+        limits = self._limits(row, rule)
+        quote = Quote(
+            call=call,
+            meter=meter,
+            row=row,
+            rate=row.rates["default"],
+            labels=labels,
+            feature_rule=rule,
+            choices=meter.choices(call),
+            output_limit=meter.output_limit(call, limits),
+            extra_output=meter.extra_output(call),
+            input_tokens=0,
+            ceiling=_NOTHING,
+            body=b"",
+            asked_for_usage=meter.asks_for_usage(call),
+            at=at,
+        )
+        if rule is not None:
+            _check_bounds(quote, rule)
+        return self._with_ceiling(self._prepared(quote, quote.output_limit))
+
+    async def tighten(self, quote: Quote) -> Quote:
+        """The same quote with its input counted in tokens, off the event loop."""
+        counted = await asyncio.to_thread(quote.meter.count_input, quote.call, quote.row.encoding)
+        return self._with_ceiling(quote, input_tokens=min(counted, quote.input_tokens))
+
+    async def check_feature_input(self, quote: Quote) -> None:
+        """
+        Keep a feature's call within the input its fixed price covers.
+
+        Raises:
+            FeatureLimitExceeded: Its prompt is longer, counted in tokens.
+        """
+        rule = quote.feature_rule
+        if rule is None or rule.max_input_tokens is None:
+            return
+        if quote.input_tokens <= rule.max_input_tokens:
+            return
+        counted = (await self.tighten(quote)).input_tokens
+        if counted > rule.max_input_tokens:
+            raise FeatureLimitExceeded(
+                f"the prompt has up to {counted} tokens and the feature "
+                f"{quote.labels.feature!r} covers {rule.max_input_tokens}; shorten it",
+                param="messages",
+            )
+
+    def floor(self, quote: Quote) -> Credits:
+        """The least that must be held: the whole ceiling unless the call may be fitted."""
+        if not self.may_fit(quote):
+            return quote.ceiling.credits_used
+        least = min(self._min_output_tokens, quote.output_limit)
+        return self._ceiling(quote, quote.input_tokens, least).credits_used
+
+    def may_fit(self, quote: Quote) -> bool:
+        """Whether the output limit may be lowered to what is affordable."""
+        return self._may_fit and quote.labels.may_fit and not quote.has_fixed_price
+
+    def fit(self, quote: Quote, granted: Credits) -> Quote:
+        """The quote with the output limit that `granted` affords, written into the body."""
+        limit = min(quote.output_limit, self.affordable_output(quote, granted))
+        return replace(self._prepared(quote, limit), output_limit=limit)
+
+    def affordable_output(self, quote: Quote, credits: Credits) -> int:
+        """The most output tokens each choice may have for so many credits; 0 for none."""
+        if quote.has_fixed_price:
+            return quote.output_limit if credits >= quote.ceiling.credits_used else 0
+        affordable = self._tariff.affordable_output(
+            quote.rate,
+            quote.input_tokens,
+            quote.choices,
+            credits,
+            feature=quote.labels.feature,
+            feature_in_scope=quote.feature_rule is not None,
+        )
+        return max(0, affordable - quote.extra_output)
+
+    def charge(self, quote: Quote, rate: Rate, usage: Usage) -> Charge:
+        """The price of what was really used."""
+        return self._tariff.charge(
+            rate, usage, quote.labels.feature, quote.feature_rule is not None
+        )
+
+    def settling_rate(
+        self, quote: Quote, *, model: str | None, tier: str | None
+    ) -> tuple[Rate, str | None]:
+        """The rate of the model and tier that OpenAI says it served, and what was odd."""
+        card = self._card()
+        try:
+            return card.settling_rate(quote.rate, model=model, tier=tier, at=quote.at)
+        except ModelNotPriced:
+            # The row was taken off the card while the call ran: what was held prices it.
+            return quote.rate, None
+
+    def _feature_rule(self, holder: KeyHolder, labels: Labels) -> FeatureRule | None:
+        feature = labels.feature
+        if feature is None or feature not in self._tariff.features:
+            return None
+        if feature not in holder.scopes.features:
+            raise FeatureNotAllowed(
+                f"the feature {feature!r} has a price of its own and this key does not list it; "
+                "ask for a key with it in its scopes, or use another feature name"
+            )
+        return self._tariff.rule_of(feature, True)
+
+    def _row(
+        self,
+        call: Call,
+        holder: KeyHolder,
+        meter: Meter,
+        rule: FeatureRule | None,
+        labels: Labels,
+        at: datetime,
+    ) -> ModelRow:
+        row = self._card().find(call.model, at=at)
+        if meter.family not in row.serves:
+            raise ModelNotPriced(call.model)
+        allowed = holder.scopes.models
+        if not self._tariff.allows(row.id) or (
+            allowed and row.id not in allowed and call.model not in allowed
+        ):
+            raise ModelNotAllowed(
+                f"the model {call.model!r} is not allowed for this key; "
+                "GET /v1/models lists those that are",
+                param="model",
+            )
+        if rule is not None and rule.models and row.id not in rule.models:
+            raise ModelNotAllowed(
+                f"the feature {labels.feature!r} may use {', '.join(sorted(rule.models))}, "
+                f"not {call.model!r}",
+                param="model",
+            )
+        return row
+
+    def _limits(self, row: ModelRow, rule: FeatureRule | None) -> OutputLimits:
+        default = min(self._default_max_output_tokens, row.max_output)
+        if rule is not None and rule.max_output_tokens is not None:
+            default = min(default, rule.max_output_tokens)
+        return OutputLimits(default=default, most=row.max_output)
+
+    def _prepared(self, quote: Quote, output_limit: int) -> Quote:
+        quote.meter.prepare(quote.call, output_limit=output_limit)
+        body = encode(quote.call.fields)
+        quote.call.body_bytes = len(body)
+        return replace(quote, body=body)
+
+    def _with_ceiling(self, quote: Quote, *, input_tokens: int | None = None) -> Quote:
+        if input_tokens is None:
+            limits = OutputLimits(default=quote.output_limit, most=quote.row.max_output)
+            input_tokens = quote.meter.ceiling(quote.call, limits).input_tokens
+        ceiling = self._ceiling(quote, input_tokens, quote.output_limit)
+        return replace(quote, input_tokens=input_tokens, ceiling=ceiling)
+
+    def _ceiling(self, quote: Quote, input_tokens: int, output_limit: int) -> Charge:
+        output = (output_limit + quote.extra_output) * quote.choices
+        most = Usage({Unit.INPUT: input_tokens, Unit.OUTPUT: output})
+        return self._tariff.ceiling(
+            quote.rate, most, quote.labels.feature, quote.feature_rule is not None
+        )
+
+
+def _check_bounds(quote: Quote, rule: FeatureRule) -> None:
+    bounds = (
+        ("n", quote.choices, rule.max_n),
+        ("max_completion_tokens", quote.output_limit, rule.max_output_tokens),
+    )
+    for param, asked, most in bounds:
+        if most is not None and asked > most:
+            raise FeatureLimitExceeded(
+                f"{param} is {asked} and the feature {quote.labels.feature!r} covers {most}; "
+                f"lower {param}",
+                param=param,
+            )
+
+
+_NOTHING: Any = None

@@ -1,0 +1,78 @@
+"""
+Passes a reply on byte for byte while a reader watches; reads on when the caller has left.
+
+A caller that hangs up has been billed for by OpenAI all the same. So the reply is read to
+its end, bounded in time and in number, and then charged exactly; past the bound it is cut,
+and what was seen is counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from gateway.metered_call import MeteredCall
+from gateway.upstream import UpstreamReply
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class Drains:
+    """
+    Replies that are read on for callers who have left.
+
+    Args:
+        within_s: How long a reply is read on after its caller left.
+        most: How many at once; the next caller's reply is cut when it leaves.
+    """
+
+    def __init__(self, *, within_s: float, most: int) -> None:
+        self._within_s = within_s
+        self._most = most
+        self.running = 0
+
+    @asynccontextmanager
+    async def bounded(self, receive: Receive) -> AsyncIterator[None]:
+        """
+        Let the block run as long as the caller is there, and then for `within_s` more.
+
+        Raises:
+            TimeoutError: The caller has left and the time is over.
+        """
+        async with asyncio.timeout(None) as limit:
+            watch = asyncio.get_running_loop().create_task(self._watch(receive, limit))
+            try:
+                yield
+            finally:
+                if watch.done() and not watch.cancelled() and watch.exception() is None:
+                    self.running -= 1
+                watch.cancel()
+
+    async def _watch(self, receive: Receive, limit: asyncio.Timeout) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        now = asyncio.get_running_loop().time()
+        limit.reschedule(now + self._within_s if self.running < self._most else now)
+        self.running += 1
+
+
+async def relay_stream(reply: UpstreamReply, send: Send, metered: MeteredCall) -> None:
+    """
+    Pass a stream on, each chunk at once, all but its last bytes.
+
+    The reader may keep back the one usage event that the caller did not ask for. What it
+    still holds at the end is left to the caller of this function, who settles first.
+    """
+    reader = metered.reader
+    assert reader is not None
+    async for chunk in reply.chunks():
+        if not metered.delivered:
+            metered.delivered = True
+            metered.first_byte_ms = metered.elapsed_ms()
+        passed = reader.feed(chunk)
+        if passed:
+            await send({"type": "http.response.body", "body": passed, "more_body": True})
+    metered.complete = reader.error is None
