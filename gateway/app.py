@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 SETTLES_WITHIN_S = 20.0  # At the end; what Redis has not answered by then is swept later.
 RECORDED_WITHIN_S = 5.0  # At the end; what is in the outbox by then waits there.
 AGAIN_S = 1.0  # A background loop that failed goes on after it.
+CANCELLED_AGAIN_S = 0.5  # A loop that is told to end has done so in a few milliseconds.
 
 
 class Gateway:
@@ -132,8 +133,11 @@ async def _kept(loop: Any) -> None:
 
 
 async def _stop(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait([task])
+    # redis-py sends with asyncio.wait_for, which before Python 3.12 swallows a cancellation
+    # that comes in the moment its work is done; so one is not always enough.
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=CANCELLED_AGAIN_S)
 
 
 async def _record_the_rest(recorder: Recorder, settler: Settler) -> None:

@@ -4,6 +4,7 @@ What a caller can be told instead of an answer, and the one table that says how.
     GatewayError
     ├── NotAuthenticated        401
     ├── EndpointNotSupported    403   known to OpenAI, refused with the reason
+    ├── EndpointNotAllowed      403   served, but not for this key
     ├── ModelNotAllowed         403
     ├── FeatureNotAllowed       403
     ├── PathUnknown             404
@@ -63,6 +64,10 @@ class NotAuthenticated(GatewayError):
 
 class EndpointNotSupported(GatewayError):
     """OpenAI has this operation; the gateway refuses it."""
+
+
+class EndpointNotAllowed(GatewayError):
+    """The key's scopes do not list the endpoint."""
 
 
 class ModelNotAllowed(GatewayError):
@@ -142,6 +147,7 @@ _SERVER = "server_error"
 TABLE: dict[type[Exception], Said] = {
     NotAuthenticated: Said(401, _INVALID, "invalid_api_key", False),
     EndpointNotSupported: Said(403, "permission_error", "endpoint_not_supported", False),
+    EndpointNotAllowed: Said(403, "permission_error", "endpoint_not_allowed", False),
     ModelNotAllowed: Said(403, "permission_error", "model_not_allowed", False),
     FeatureNotAllowed: Said(403, "permission_error", "feature_not_allowed", False),
     BusinessSuspended: Said(403, "permission_error", "business_suspended", False),

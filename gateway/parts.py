@@ -43,6 +43,7 @@ from storage import keys, schema
 from storage.accounts import Accounts
 from storage.balances import Balances
 from storage.database import Database
+from storage.durability import warn_unless_durable
 from storage.keys import KeyHolder
 from storage.partitions import Partitions
 from storage.redis_keys import REVOKED_CHANNEL
@@ -101,6 +102,8 @@ async def open_stores(stack: AsyncExitStack, settings: Settings, data_dir: Path 
         url = store.url
     redis = connect(url)
     stack.push_async_callback(redis.aclose)
+    if settings.redis.durability == "aof_always":
+        await warn_unless_durable(redis)
     database = Database.open(_secret(settings.sql.url))
     stack.push_async_callback(database.close)
     await schema.check(database)

@@ -18,11 +18,18 @@ from gateway.access_log import AccessLog
 from gateway.authenticate import Authenticate
 from gateway.background.settler import Settler
 from gateway.endpoints import Endpoint
-from gateway.errors import GatewayError, Overloaded, reply_to, said_of
+from gateway.errors import EndpointNotAllowed, GatewayError, Overloaded, reply_to, said_of
 from gateway.metered_call import MeteredCall
 from gateway.open_calls import OpenCall, OpenCalls
 from gateway.quote import Quotes
-from gateway.read_call import ClientLeft, Headers, read_body, read_call, read_labels
+from gateway.read_call import (
+    DECODE_HERE_BYTES,
+    ClientLeft,
+    Headers,
+    read_body,
+    read_call,
+    read_labels,
+)
 from gateway.relay import Drains, Receive, Send, relay_stream
 from gateway.reply import Reply, figure_comment, figure_headers, held_headers
 from gateway.shortage import with_figures
@@ -31,7 +38,7 @@ from gateway.upstream_answers import ERROR_BODY_MOST_BYTES, our_fault, without_o
 from metering.money import Credits
 from storage.accounts import Accounts
 from storage.balances import Balances, Hold
-from storage.errors import InsufficientCredits, LedgerUnavailable
+from storage.errors import IN_DOUBT, InsufficientCredits, LedgerUnavailable
 from storage.ids import new_id
 
 log = logging.getLogger(__name__)
@@ -108,12 +115,19 @@ class Proxy:
         """Who calls, for what, and what it may cost; nothing is held yet."""
         headers = list(headers)  # Trailers would be appended to the server's own list.
         holder = await self._authenticate(headers)
+        if holder.scopes.endpoints and endpoint.name not in holder.scopes.endpoints:
+            raise EndpointNotAllowed(
+                f"this key may not use {endpoint.name}; ask for one with it in its scopes"
+            )
         if not self._admits():
             raise Overloaded("finished calls are waiting to be stored; try again in a moment")
         body = await read_body(headers, receive, most_bytes=self._body_max_bytes)
         call = await read_call(endpoint, body)
         labels = read_labels(headers, call.fields, holder.default_feature)
-        quote = self._quotes.quote(call, holder, labels)
+        if len(body) > DECODE_HERE_BYTES:
+            quote = await asyncio.to_thread(self._quotes.quote, call, holder, labels)
+        else:
+            quote = self._quotes.quote(call, holder, labels)
         await self._quotes.check_feature_input(quote)
         return MeteredCall(new_id(), holder, quote, self._quotes)
 
@@ -162,9 +176,10 @@ class Proxy:
 
         try:
             return await self._accounts.opened(business, ask)
-        except (LedgerUnavailable, asyncio.CancelledError):
-            # It may have been held all the same; nothing was forwarded, so it returns.
-            self._settler.settle(metered.abandoned())
+        except (LedgerUnavailable, asyncio.CancelledError) as error:
+            if getattr(error, "reason", IN_DOUBT) == IN_DOUBT:
+                # It may have been held all the same; nothing was forwarded, so it returns.
+                self._settler.settle(metered.abandoned())
             raise
 
     async def _forward(self, metered: MeteredCall, endpoint: Endpoint, answer: Reply) -> None:

@@ -7,8 +7,9 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
@@ -57,7 +58,7 @@ def serve(settings: Settings, *, workers: int, config_path: Path | None) -> None
     listener = listen(settings.server.host, settings.server.port)
     if workers == 1:
         gateway = Gateway(settings, data_dir=_data_dir(settings))
-        asyncio.run(run(gateway, settings, listener))
+        run_loop(run(gateway, settings, listener))
         return
     if config_path is not None:
         os.environ[CONFIG_VARIABLE] = str(config_path)
@@ -70,6 +71,16 @@ def worker() -> Gateway:
     logs.set_up()
     path = os.environ.get(CONFIG_VARIABLE)
     return Gateway(Settings.load(Path(path) if path else None, os.environ))
+
+
+def run_loop(main: Coroutine[Any, Any, None]) -> None:
+    """Run an event loop: uvloop where there is one, which costs half as much."""
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(main)
+    else:
+        uvloop.run(main)
 
 
 async def run(

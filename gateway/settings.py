@@ -199,4 +199,25 @@ def _fit_affords_something(settings: Settings) -> str | None:
     return None
 
 
-_CHECKS = (_one_worker, _one_writer, _not_itself, _listeners_apart, _fit_affords_something)
+def _no_limits_yet(settings: Settings) -> str | None:
+    # A limit that an operator believes in and nobody keeps would be worse than none.
+    if settings.limits.model_dump(exclude_none=True):
+        return "limits → are not enforced by this version; leave the section out"
+    return None
+
+
+def _no_waitaof_yet(settings: Settings) -> str | None:
+    if settings.redis.durability == "waitaof":
+        return "redis.durability → waitaof is not there in this version; use aof_always"
+    return None
+
+
+_CHECKS = (
+    _no_limits_yet,
+    _no_waitaof_yet,
+    _one_worker,
+    _one_writer,
+    _not_itself,
+    _listeners_apart,
+    _fit_affords_something,
+)

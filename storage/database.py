@@ -12,7 +12,7 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -137,6 +137,7 @@ def engine_for(url: str | URL, **more: Any) -> AsyncEngine:
         _make_private(parsed)
         event.listen(engine.sync_engine, "connect", _set_up_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
+        event.listen(engine.sync_engine, "invalidate", _let_go_of_sqlite)
     return engine
 
 
@@ -215,6 +216,13 @@ def _set_up_sqlite(connection: Any, _record: Any) -> None:
 def _begin_sqlite(connection: Any) -> None:
     writes = connection.get_execution_options().get(_WRITES, False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _let_go_of_sqlite(connection: Any, _record: Any, _error: Any) -> None:
+    # A connection that was cancelled at work is closed without a rollback, and SQLite keeps
+    # a closed one, with its lock on all writing, until Python frees its last cursor.
+    with suppress(asyncio.CancelledError, DBAPIError, sqlite3.Error):
+        connection.rollback()
 
 
 def _is_away(error: DBAPIError) -> bool:

@@ -90,6 +90,10 @@ class Limited(LedgerRefusal):
         self.retry_after_s = retry_after_s
 
 
+IN_DOUBT = "in_doubt"
+"""Redis was asked and did not answer: the change may or may not have been made."""
+
+
 class LedgerUnavailable(StorageError):
     """
     Redis cannot be asked, or what it says cannot be trusted; calls get 503 meanwhile.

@@ -147,16 +147,18 @@ class Partitions:
             ) from error
 
     async def _compare(self, rows: list[partition_rows.PartitionRow]) -> None:
+        # Answers that come while we ask raise the counters past what we are about to read.
+        seen = list(self._counters)
         metas = await self._metas()
         for row, meta in zip(rows, metas, strict=True):
             if row.partition in self._frozen:
                 continue
-            reason = await self._what_is_wrong(row, meta)
+            reason = await self._what_is_wrong(row, meta, seen=seen[row.partition])
             if reason:
                 await self.freeze(row.partition, reason)
 
     async def _what_is_wrong(
-        self, row: partition_rows.PartitionRow, meta: list[str | None]
+        self, row: partition_rows.PartitionRow, meta: list[str | None], *, seen: int
     ) -> str | None:
         epoch, counter, frozen = meta
         p = row.partition
@@ -166,7 +168,7 @@ class Partitions:
             return frozen
         if int(epoch) != row.epoch:
             return f"Redis has epoch {epoch} of partition {p}; SQL has {row.epoch}"
-        highest = max(row.highest_counter, self._counters[p])
+        highest = max(row.highest_counter, seen)
         if int(counter or 0) < highest:
             return f"Redis has counter {counter} of partition {p}; {highest} was seen before"
         self._counters[p] = max(self._counters[p], int(counter or 0))

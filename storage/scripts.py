@@ -21,7 +21,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
-from storage.errors import LedgerUnavailable
+from storage.errors import IN_DOUBT, LedgerUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -183,7 +183,7 @@ class Scripts:
                     LedgerUnavailable(
                         f"Redis did not answer ({type(error).__name__}); the change may or may "
                         "not have been made and is asked for again by its id",
-                        reason="in_doubt",
+                        reason=IN_DOUBT,
                     )
                 )
 

@@ -125,7 +125,6 @@ async def issue_key(
             features=frozenset(form.scopes.features),
         ),
         default_feature=form.default_feature,
-        credit_cap=form.credit_cap,
         expires_at=form.expires_at,
         at=admin.at,
     )

@@ -139,12 +139,15 @@ class Scopes(Form):
 
 
 class NewKey(Form):
-    """A key to be issued."""
+    """
+    A key to be issued.
+
+    A spending cap is not taken while nothing enforces it.
+    """
 
     name: Text200
     scopes: Scopes = Scopes()
     default_feature: Label | None = None
-    credit_cap: SomeCredits | None = None
     expires_at: Moment | None = None
 
 

@@ -56,7 +56,6 @@ def key(one: ApiKey) -> Shown:
             "features": sorted(one.scopes.features),
         },
         "default_feature": one.default_feature,
-        "credit_cap": str(one.credit_cap) if one.credit_cap is not None else None,
         "expires_at": moment(one.expires_at),
         "revoked_at": moment(one.revoked_at),
         "last_used_at": moment(one.last_used_at),

@@ -24,6 +24,8 @@ from storage.errors import LedgerUnavailable, StorageError
 log = logging.getLogger(__name__)
 
 ASK_AGAIN_S = 0.25  # Soon enough that a restarted Redis has every settle within a second.
+ASK_AGAIN_MOST_S = 2.0  # A Redis that is away for long is not asked more often.
+UNSURE_FOR_S = 10.0  # A hold nobody knows of is given back by then, or when its lease ends.
 LOOK_IN_SQL_EVERY_S = 1.0
 IDS_AT_ONCE = 1000  # One look-up of so many ids costs SQL a few milliseconds.
 A_SETTLEMENT_BYTES = 2500  # Measured: about what Python needs for one, its row included.
@@ -106,19 +108,19 @@ class Settler:
             log.critical("settle_failed", exc_info=task.exception())
 
     async def _settle_until_answered(self, settlement: Settlement) -> None:
+        pause_s = ASK_AGAIN_S
+        asked_since = monotonic()
         while True:
             try:
                 await self._settle(settlement)
                 return
-            except LedgerUnavailable as error:
-                log.warning(
-                    "settle_asked_again", extra={"id": settlement.id, "reason": error.reason}
-                )
             except StorageError as error:
-                log.error(
-                    "settle_asked_again", extra={"id": settlement.id, "reason": str(error)[:200]}
-                )
-            await asyncio.sleep(ASK_AGAIN_S)
+                if settlement.only_if_held and monotonic() - asked_since > UNSURE_FOR_S:
+                    return
+                if pause_s == ASK_AGAIN_S:
+                    log.warning("settle_asked_again", extra=_why(settlement, error))
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, ASK_AGAIN_MOST_S)
 
     async def _settle(self, settlement: Settlement) -> None:
         try:
@@ -162,3 +164,8 @@ class Settler:
 
     def _keep(self, settlement: Settlement) -> None:
         self._answered[settlement.id] = settlement
+
+
+def _why(settlement: Settlement, error: StorageError) -> dict[str, str]:
+    reason = error.reason if isinstance(error, LedgerUnavailable) else str(error)[:200]
+    return {"id": settlement.id, "reason": reason}

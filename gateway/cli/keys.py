@@ -42,7 +42,6 @@ def issue(
     default_feature: Annotated[
         str | None, typer.Option(help="The feature of calls that name none.")
     ] = None,
-    credit_cap: Annotated[str | None, typer.Option(help="The most credits it may spend.")] = None,
     expires_at: Annotated[
         str | None, typer.Option(help="Its last moment: 2027-01-31T12:00:00Z.")
     ] = None,
@@ -55,7 +54,6 @@ def issue(
         "name": name,
         "scopes": {"endpoints": endpoint or [], "models": model or [], "features": feature or []},
         "default_feature": default_feature,
-        "credit_cap": credit_cap,
         "expires_at": expires_at,
     }
     form = filled(NewKey, {key: value for key, value in given.items() if value is not None})

@@ -7,7 +7,6 @@ a demo business with trial credits, and a curl that works. All of it is kept bet
 
 from __future__ import annotations
 
-import asyncio
 import os
 import secrets
 from collections.abc import AsyncIterator, Mapping
@@ -20,7 +19,7 @@ from gateway.app import Gateway
 from gateway.dev.demo import Demo, demo_in, private
 from gateway.dev.embedded import EmbeddedStore
 from gateway.dev.stub_openai import StubOpenAI
-from gateway.server import listen, run
+from gateway.server import listen, run, run_loop
 from gateway.settings import Settings
 from storage import schema
 from storage.database import Database
@@ -36,7 +35,7 @@ def start(*, port: int | None, data_dir: Path) -> None:
         PortInUse, DataDirError, EmbeddedStoreError, SettingsWrong, NotStarted: With what helps.
     """
     logs.set_up(level="WARNING")
-    asyncio.run(_serve(port, data_dir.absolute()))
+    run_loop(_serve(port, data_dir.absolute()))
 
 
 async def _serve(port: int | None, data_dir: Path) -> None:

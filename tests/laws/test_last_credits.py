@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import pytest
 from redis.asyncio import Redis
@@ -30,12 +30,13 @@ class Watch:
     def __init__(self, redis: Redis, business: str) -> None:
         self._redis = redis
         self._key = redis_keys.account(redis_keys.partition_of(business), business)
+        self.ended = False
         self.looks = 0
         self.least_available = 10**15
 
     async def run(self) -> None:
-        """Look until cancelled."""
-        while True:
+        """Look until it is ended."""
+        while not self.ended:
             total, held = await self._redis.hmget(self._key, ["total", "held"])
             self.looks += 1
             self.least_available = min(self.least_available, int(total) - int(held))
@@ -49,9 +50,8 @@ async def watched(redis_url: str, acme: Acme) -> AsyncIterator[Watch]:
         watch = Watch(redis, acme.id)
         looking = asyncio.create_task(watch.run())
         yield watch
-        looking.cancel()
-        with suppress(asyncio.CancelledError):
-            await looking
+        watch.ended = True
+        await looking
 
 
 async def ask_until_told(house: House, acme: Acme, callers: int) -> Counter[int]:

@@ -92,6 +92,28 @@ async def test_a_cancelled_write_leaves_nothing_and_nobody_waiting(database: Dat
         assert await connection.scalar(COUNT) == 1
 
 
+async def test_a_write_may_be_cancelled_at_any_point(database: Database) -> None:
+    """A connection that was cancelled at work must not keep its lock: nobody could write."""
+    async with database.write() as connection:
+        await partition_rows.ensure(connection)
+
+    async def write_on() -> None:
+        while True:
+            async with database.write() as connection:
+                await partition_rows.lock(connection, [1, 2])
+                await partition_rows.raise_counters(connection, {1: 1})
+
+    for moment in range(60):
+        task = asyncio.create_task(write_on())
+        await asyncio.sleep(moment / 10_000)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+        assert task.cancelled()
+    async with database.write() as connection:
+        await partition_rows.raise_counters(connection, {1: 2})
+
+
 async def test_a_mistake_of_ours_is_not_called_an_absence(database: Database) -> None:
     """Nobody should wait for a table that is not there, or for a broken constraint."""
     with pytest.raises(DBAPIError):

@@ -187,6 +187,23 @@ async def test_the_loop_outlives_an_absence_of_redis(database: Database) -> None
     await asyncio.gather(running, return_exceptions=True)
 
 
+async def test_the_loop_ends_whenever_it_is_cancelled(
+    database: Database, redis_client: Client, redis_url: str
+) -> None:
+    """The gateway stops in the middle of anything; no library may swallow that."""
+    await add_business(database)
+    # Only a client with time limits loses a cancellation, as the gateway's has.
+    async with Client.from_url(redis_url, socket_timeout=30, decode_responses=True) as redis:
+        recorder = Recorder(database, redis, every_s=0.0001)
+        for moment in range(40):
+            running = asyncio.create_task(recorder.run())
+            await asyncio.sleep(moment / 10_000)
+            running.cancel()
+            await asyncio.wait([running], timeout=30)
+
+            assert running.cancelled()
+
+
 async def test_an_unreadable_entry_is_buried_after_five_tries(
     database: Database, redis_client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
