@@ -46,14 +46,12 @@ class Gateway:
 
     Attributes:
         parts: What it is made of, while it runs.
-        failure: Why it did not start.
     """
 
     def __init__(self, settings: Settings, *, data_dir: Path | None = None) -> None:
         self._settings = settings
         self._data_dir = data_dir
         self.parts: Parts | None = None
-        self.failure: Exception | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":
@@ -65,13 +63,12 @@ class Gateway:
             await send({"type": "websocket.close", "code": 1008})
 
     async def _live(self, receive: Any, send: Any) -> None:
-        """ASGI's lifespan: everything is there between startup.complete and shutdown."""
+        """ASGI's lifespan, for a worker process: all is there from startup to shutdown."""
         await receive()
         async with AsyncExitStack() as stack:
             try:
                 await stack.enter_async_context(self.running())
             except Exception as error:
-                self.failure = error
                 await send({"type": "lifespan.startup.failed", "message": str(error)})
                 return
             await send({"type": "lifespan.startup.complete"})

@@ -35,7 +35,7 @@ def set_up(level: str = "INFO") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for name in ("httpx", "httpx2", "httpcore", "httpcore2", "asyncio", "sqlalchemy"):
+    for name in ("httpx", "httpx2", "httpcore", "httpcore2", "asyncio", "sqlalchemy", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         quiet = logging.getLogger(name)

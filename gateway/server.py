@@ -28,10 +28,6 @@ class PortInUse(Exception):
     """Something else listens there already."""
 
 
-class NotStarted(Exception):
-    """The gateway could not start; the text says why and what helps."""
-
-
 class Server(uvicorn.Server):
     """uvicorn's server, whose process ends with 0 after a signal that asked it to stop."""
 
@@ -52,7 +48,9 @@ def serve(settings: Settings, *, workers: int, config_path: Path | None) -> None
     Serve until SIGTERM or SIGINT.
 
     Raises:
-        PortInUse, NotStarted
+        PortInUse: Something listens there already.
+        SchemaOutdated, LedgerUnavailable, RecordsUnavailable, MeteringError: The gateway
+            cannot serve as it is set up.
     """
     logs.set_up()
     listener = listen(settings.server.host, settings.server.port)
@@ -97,20 +95,18 @@ async def run(
         when_ready: Awaited once calls are served.
 
     Raises:
-        NotStarted: With what the gateway said.
+        SchemaOutdated, LedgerUnavailable, RecordsUnavailable, MeteringError: As
+            `Gateway.running`; nothing was served then.
     """
-    server = Server(config(gateway))
-    serving = asyncio.ensure_future(server.serve(sockets=[listener]))
-    while not server.started and not serving.done():
-        await asyncio.sleep(STARTED_PROBE_S)
-    if server.started:
+    async with gateway.running():
+        server = Server(config(gateway, lifespan="off"))
+        serving = asyncio.ensure_future(server.serve(sockets=[listener]))
+        while not server.started and not serving.done():
+            await asyncio.sleep(STARTED_PROBE_S)
         async with _admin_listener(gateway, settings):
             if when_ready is not None:
                 await when_ready()
             await serving
-    await serving
-    if gateway.failure is not None:
-        raise NotStarted(str(gateway.failure)) from gateway.failure
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -158,7 +154,8 @@ async def _admin_listener(gateway: Gateway, settings: Settings) -> AsyncIterator
 
     server = Server(config(app, lifespan="off"))
     listener = listen(admin.host or settings.server.host, admin.port)
-    serving = asyncio.ensure_future(server.serve(sockets=[listener]))
+    # Its serve() would take the signals away from the main listener.
+    serving = asyncio.ensure_future(server._serve(sockets=[listener]))
     try:
         yield
     finally:

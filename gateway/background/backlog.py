@@ -13,7 +13,7 @@ from storage.errors import StorageError
 log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 1.0
-AN_ENTRY_BYTES = 1200  # Measured: about what Redis needs for one entry of the outbox.
+AN_ENTRY_BYTES = 800  # Measured: what Redis needs for one entry and its answer.
 
 
 class Backlog:

@@ -28,7 +28,7 @@ ASK_AGAIN_MOST_S = 2.0  # A Redis that is away for long is not asked more often.
 UNSURE_FOR_S = 10.0  # A hold nobody knows of is given back by then, or when its lease ends.
 LOOK_IN_SQL_EVERY_S = 1.0
 IDS_AT_ONCE = 1000  # One look-up of so many ids costs SQL a few milliseconds.
-A_SETTLEMENT_BYTES = 2500  # Measured: about what Python needs for one, its row included.
+A_SETTLEMENT_BYTES = 1700  # Measured: what Python needs for one, its row included.
 
 
 class Settler:

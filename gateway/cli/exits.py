@@ -27,7 +27,6 @@ CODES = {
     "StorageError": REFUSED,
     "MeteringError": REFUSED,
     "PortInUse": REFUSED,
-    "NotStarted": REFUSED,
     "DataDirError": REFUSED,
     "EmbeddedStoreError": REFUSED,
     "OSError": REFUSED,
@@ -63,12 +62,6 @@ def explain(error: BaseException) -> int:
     return code
 
 
-def _code(error: BaseException | None) -> int | None:
-    """The code of an error; of what caused it, where it says only that a start failed."""
-    while error is not None:
-        names = [kind.__name__ for kind in type(error).__mro__]
-        found = next((CODES[name] for name in names if name in CODES), None)
-        if "NotStarted" not in names or error.__cause__ is None:
-            return found
-        error = error.__cause__
-    return REFUSED
+def _code(error: BaseException) -> int | None:
+    names = (kind.__name__ for kind in type(error).__mro__)
+    return next((CODES[name] for name in names if name in CODES), None)

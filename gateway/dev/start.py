@@ -32,7 +32,7 @@ def start(*, port: int | None, data_dir: Path) -> None:
     Serve until Ctrl-C.
 
     Raises:
-        PortInUse, DataDirError, EmbeddedStoreError, SettingsWrong, NotStarted: With what helps.
+        PortInUse, DataDirError, EmbeddedStoreError, SettingsWrong: With what helps.
     """
     logs.set_up(level="WARNING")
     run_loop(_serve(port, data_dir.absolute()))

@@ -12,7 +12,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +27,8 @@ from gateway.parts import tariff_of
 from gateway.settings import Settings
 from metering.money import Credits
 from metering.rates import RateCard
+from metering.tariff import Tariff
+from metering.usage import Unit, Usage
 from storage import businesses, keys, purchases, redis_keys
 from storage.database import Database
 from storage.keys import Scopes
@@ -93,6 +95,30 @@ class Site:
         while sum([await self.redis.zcard(_deadlines(p)) for p in _PARTITIONS]) != count:
             await asyncio.sleep(PROBE_S / 10)
 
+    async def noted(self) -> None:
+        """Wait until the cost so far of a call is noted in its hold."""
+        metered = 0
+        while not metered:
+            await asyncio.sleep(PROBE_S)
+            async for key in self.redis.scan_iter("*:holds:*"):
+                for hold in await self.redis.hvals(key):
+                    metered += int(hold.split("|")[1])
+
+    def price_of(self, bill: Bill) -> Credits:
+        """What a bill of OpenAI's is to be charged, worked out by hand."""
+        usage = Usage(
+            {
+                Unit.INPUT: bill.usage["prompt_tokens"],
+                Unit.OUTPUT: bill.usage["completion_tokens"],
+            }
+        )
+        return self.tariff.charge(RateCard.load().rate(bill.model), usage, None, False).credits_used
+
+    @property
+    def tariff(self) -> Tariff:
+        """What the gateway charges, by its settings."""
+        return tariff_of(Settings.load(None, self.environ))
+
     async def quiet(self) -> None:
         """Wait until nothing is held and everything is in SQL; it must come to that by itself."""
         async with asyncio.timeout(FREE_AGAIN_WITHIN_S):
@@ -119,7 +145,7 @@ class Site:
         seen = await check_stores(
             self.redis,
             self.database,
-            tariff=tariff_of(Settings.load(None, self.environ)),
+            tariff=self.tariff,
             card=RateCard.load(),
             bills=self.bills,
         )
@@ -193,6 +219,14 @@ class Load:
         ) as client:
             await asyncio.gather(*(self._call_on(client) for _ in range(at_once)))
 
+    async def streams(self, **script: Any) -> None:
+        """One stream, at the price of its tokens, whose reply may be cut."""
+        body, headers = self._call(stream=True, **script)
+        headers.pop("X-Feature", None)
+        with suppress(httpx2.TransportError):
+            async with httpx2.AsyncClient(base_url=self._site.url, timeout=60) as client:
+                await client.post("/v1/chat/completions", json=body, headers=headers)
+
     async def _call_on(self, client: httpx2.AsyncClient) -> None:
         while self._left:
             self._left -= 1
@@ -206,19 +240,21 @@ class Load:
             except httpx2.TransportError:
                 self._site.told["cut"] += 1
 
-    def _call(self) -> tuple[dict[str, Any], dict[str, str]]:
+    def _call(
+        self, *, stream: bool | None = None, **script: Any
+    ) -> tuple[dict[str, Any], dict[str, str]]:
         """One call: a stream or not, at a fixed price or not, of some length in time."""
         draw = self._random
         script = {
             "chunks": draw.randint(1, 30),
             "latency_ms": draw.randint(0, 120),
             "delay_ms": draw.randint(0, 8),
-        }
+        } | script
         content = f"[[stub {json.dumps(script)}]] Hello"
         body = {
             "model": MODEL,
             "messages": [{"role": "user", "content": content}],
-            "stream": draw.random() < 0.5,
+            "stream": draw.random() < 0.5 if stream is None else stream,
         }
         headers = {"Authorization": f"Bearer {self._key}"}
         if draw.random() < 0.3:

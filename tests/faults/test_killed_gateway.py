@@ -39,6 +39,44 @@ async def test_kill_9_loses_no_call_and_doubles_none(site: Site, scale: Scale) -
     say(site, seen)
 
 
+async def test_a_gateway_that_nobody_calls_frees_what_a_dead_one_held(site: Site) -> None:
+    """The sweep needs no call to begin: the credits of 20 dead calls come back by themselves."""
+    key = await site.business()
+    await site.starts()
+    calling = asyncio.create_task(Load(site, key, seed=SEED).makes(20, at_once=20))
+    await site.held(20)
+
+    site.kills_gateway()
+    await calling
+    await site.starts()
+    await site.quiet()
+
+    seen = await site.obeys_the_laws()
+    assert orphans(seen) == len(seen.transactions) == 20
+    everything_adds_up(seen)
+
+
+async def test_a_stream_that_was_cut_by_a_death_costs_what_was_noted_of_it(site: Site) -> None:
+    """Every third of a lease a call's cost so far is noted in Redis; a sweep charges that."""
+    key = await site.business()
+    await site.starts()
+    load = Load(site, key, seed=SEED)
+    calling = asyncio.create_task(load.streams(chunks=2000, delay_ms=2))
+    await site.noted()
+
+    site.kills_gateway()
+    await calling
+    await site.starts()
+    await site.quiet()
+
+    seen = await site.obeys_the_laws()
+    (row,) = seen.transactions
+    (bill,) = site.bills
+    assert (row.outcome, row.estimated, row.success) == ("orphaned", True, False)
+    assert 0 < row.credits_used_microcredits < site.price_of(bill).micro
+    everything_adds_up(seen)
+
+
 async def test_sigterm_lets_every_call_end_and_leaves_nothing_behind(site: Site) -> None:
     """50 calls are under way: each is answered whole, settled and recorded, and it exits 0."""
     key = await site.business()

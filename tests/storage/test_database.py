@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
+import sqlite3
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -93,9 +96,43 @@ async def test_a_cancelled_write_leaves_nothing_and_nobody_waiting(database: Dat
 
 
 async def test_a_write_may_be_cancelled_at_any_point(database: Database) -> None:
-    """A connection that was cancelled at work must not keep its lock: nobody could write."""
+    """The next one goes on from what was committed."""
     async with database.write() as connection:
         await partition_rows.ensure(connection)
+
+    for moment in range(40):
+        await cancelled_after(moment / 10_000, database)
+
+    async with database.write() as connection:
+        await partition_rows.raise_counters(connection, {1: 2})
+
+
+async def test_a_cancelled_write_gives_sqlites_lock_back(
+    sqlite_records_url: str, no_garbage_collection: None
+) -> None:
+    """SQLite keeps a connection that was closed at work, lock and all, while a cursor lives."""
+    database = Database.open(sqlite_records_url)
+    async with database.write() as connection:
+        await partition_rows.ensure(connection)
+
+    for moment in range(40):
+        await cancelled_after(moment / 10_000, database)
+        with sqlite3.connect(str(database.url.database), timeout=5) as other:
+            other.execute("BEGIN IMMEDIATE")
+        other.close()
+    await database.close()
+
+
+@pytest.fixture
+def no_garbage_collection() -> Iterator[None]:
+    """So that nothing is let go by chance."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+async def cancelled_after(seconds: float, database: Database) -> None:
+    """Write on and on, until cancelled at some moment."""
 
     async def write_on() -> None:
         while True:
@@ -103,15 +140,11 @@ async def test_a_write_may_be_cancelled_at_any_point(database: Database) -> None
                 await partition_rows.lock(connection, [1, 2])
                 await partition_rows.raise_counters(connection, {1: 1})
 
-    for moment in range(60):
-        task = asyncio.create_task(write_on())
-        await asyncio.sleep(moment / 10_000)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-        assert task.cancelled()
-    async with database.write() as connection:
-        await partition_rows.raise_counters(connection, {1: 2})
+    task = asyncio.create_task(write_on())
+    await asyncio.sleep(seconds)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert task.cancelled()
 
 
 async def test_a_mistake_of_ours_is_not_called_an_absence(database: Database) -> None:
