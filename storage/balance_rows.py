@@ -16,8 +16,8 @@ from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from metering.money import Credits
-from storage.errors import NotFound
+from metering.money import MOST_MICROCREDITS, Credits
+from storage.errors import BadAmount, NotFound
 from storage.ids import known_id, new_id
 from storage.tables import business_ai_credits as table
 
@@ -157,6 +157,40 @@ async def succeed(connection: AsyncConnection, row: LedgerRow, at: datetime) -> 
     await add(connection, row.business, at)
     opened = await read(connection, row.business)
     return replace(row, id=opened.id, expires_at=None, purchased_at=None)
+
+
+async def grown(
+    connection: AsyncConnection,
+    row: LedgerRow,
+    *,
+    by: Credits,
+    low_at: Credits,
+    expires_at: datetime | None,
+    at: datetime,
+) -> LedgerRow:
+    """
+    A locked row with `by` more; `write` it then.
+
+    Where the row has expired its successor is answered, so that credits of before stay
+    apart from those that begin anew.
+
+    Raises:
+        BadAmount: The balance would be more than can be counted exactly.
+    """
+    after = row.balance + by
+    if after.micro > MOST_MICROCREDITS:
+        raise BadAmount(
+            f"adding {by} to {row.balance} credits makes more than "
+            f"{Credits(MOST_MICROCREDITS)}, the most a balance can be; add less"
+        )
+    if expires_at and row.expires_at and row.expires_at <= at:
+        row = await succeed(connection, row, at)
+    # As credit.lua does: what lifts the total to a threshold arms its alert again.
+    total = max(0, after.micro - row.owed.micro)
+    armed = (1 if total >= low_at.micro else 0) | (2 if total > 0 else 0)
+    return replace(
+        row, balance=after, purchased_at=row.purchased_at or at, alerted=row.alerted & ~armed
+    )
 
 
 def _ledger_row(row: Row[Any]) -> LedgerRow:

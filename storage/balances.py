@@ -62,13 +62,7 @@ class Balances:
             LedgerUnavailable: It may or may not have been held.
         """
         p = redis_keys.partition_of(business)
-        keys = (
-            redis_keys.meta(p),
-            redis_keys.account(p, business),
-            redis_keys.holds(p, business),
-            redis_keys.deadlines(p),
-            redis_keys.answer(p, id),
-        )
+        keys = _keys_of_call(p, business, id)
         arguments = (business, id, _text(ceiling), _text(floor), _milliseconds(lease_s), note)
         answer = await self._ask("hold", p, keys, arguments)
         if answer[0] in ("OK", "SAME"):
@@ -210,14 +204,7 @@ class Balances:
         row: str,
     ) -> Settled | None:
         p = redis_keys.partition_of(business)
-        keys = (
-            redis_keys.meta(p),
-            redis_keys.account(p, business),
-            redis_keys.holds(p, business),
-            redis_keys.deadlines(p),
-            redis_keys.answer(p, id),
-            redis_keys.outbox(p),
-        )
+        keys = (*_keys_of_call(p, business, id), redis_keys.outbox(p))
         held = _text(granted or Credits(0))
         arguments = (business, id, _text(amount), mode, outcome, held, row)
         answer = await self._ask("settle", p, keys, arguments)
@@ -248,6 +235,16 @@ class Balances:
             )
         assert word != "BAD", f"{script}.lua was given an argument it does not accept"
         return answer
+
+
+def _keys_of_call(partition: int, business: str, id: str) -> tuple[str, ...]:
+    return (
+        redis_keys.meta(partition),
+        redis_keys.account(partition, business),
+        redis_keys.holds(partition, business),
+        redis_keys.deadlines(partition),
+        redis_keys.answer(partition, id),
+    )
 
 
 def _text(amount: Credits) -> str:

@@ -105,8 +105,8 @@ async def write_event(
     # Read after the lock, so that the event says what holds once those before it hold.
     status, low_at = await _settings(connection, row.business)
     if verb == "add":
-        row = await _add(
-            connection, row, amount=amount, low_at=low_at, expires_at=expires_at, at=at
+        row = await balance_rows.grown(
+            connection, row, by=amount, low_at=low_at, expires_at=expires_at, at=at
         )
     row = replace(row, credit_seq=row.credit_seq + 1, expires_at=expires_at or row.expires_at)
     await balance_rows.write(connection, [row], at)
@@ -150,39 +150,10 @@ def _check(verb: Verb, amount: Credits) -> None:
 
 
 async def _settings(connection: AsyncConnection, business: str) -> tuple[str, Credits]:
-    found = await connection.execute(
-        select(businesses.c.status, businesses.c.low_balance_threshold_microcredits).where(
-            businesses.c.id == business
-        )
-    )
+    columns = (businesses.c.status, businesses.c.low_balance_threshold_microcredits)
+    found = await connection.execute(select(*columns).where(businesses.c.id == business))
     status, low_at = found.one()
     return status, Credits(low_at)
-
-
-async def _add(
-    connection: AsyncConnection,
-    row: LedgerRow,
-    *,
-    amount: Credits,
-    low_at: Credits,
-    expires_at: datetime | None,
-    at: datetime,
-) -> LedgerRow:
-    """Change the balance; an expired row is succeeded by a new one. Answers the row to go on."""
-    after = row.balance + amount
-    if after.micro > MOST_MICROCREDITS:
-        raise BadAmount(
-            f"adding {amount} to {row.balance} credits makes more than "
-            f"{Credits(MOST_MICROCREDITS)}, the most a balance can be; add less"
-        )
-    if expires_at and row.expires_at and row.expires_at <= at:
-        row = await balance_rows.succeed(connection, row, at)
-    # As credit.lua does: what lifts the total to a threshold arms its alert again.
-    total = max(0, after.micro - row.owed.micro)
-    armed = (1 if total >= low_at.micro else 0) | (2 if total > 0 else 0)
-    return replace(
-        row, balance=after, purchased_at=row.purchased_at or at, alerted=row.alerted & ~armed
-    )
 
 
 async def pending(
@@ -267,8 +238,6 @@ async def _from_first_open_take(connection: AsyncConnection, row: LedgerRow) -> 
     events = select(table).where(table.c.business_id == row.business)
     takes = await connection.execute(events.where(table.c.requested_microcredits < 0))
     asked = {take.id: take.credit_seq for take in takes}
-    if not asked:
-        return []
     answers = await connection.execute(
         select(table.c.reference).where(
             table.c.business_id == row.business, table.c.kind == "taken_back"

@@ -5,24 +5,36 @@ from __future__ import annotations
 import itertools
 import json
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+from redis.asyncio import Redis as Client
 from sqlalchemy import func, select
 
 from metering.money import Credits
-from storage import businesses, partition_rows, purchases
+from storage import (
+    businesses,
+    movements,
+    outbox,
+    partition_rows,
+    purchases,
+    redis_keys,
+    transactions,
+)
 from storage.balance_rows import LedgerRow
 from storage.businesses import Business
 from storage.database import Database
 from storage.ids import new_id
+from storage.movements import CreditEvent
 from storage.outbox import Entry, entry_of
-from storage.redis_keys import partition_of
+from storage.recording import Recorded
+from storage.redis_keys import PARTITIONS, partition_of
 from storage.tables import ai_transactions, credit_movements
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 NOW_MS = 1_795_348_800_000
+LATER = NOW + timedelta(days=30)
 
 
 def credits(text: str) -> Credits:
@@ -130,3 +142,43 @@ class Redis:
         }
         entry_id = f"{next(self._entry_ids)}-{uuid4().int % 1000}"
         return entry_of(partition_of(self.business), entry_id, head | fields)
+
+
+async def write_event(database: Database, business: Business, verb: str, text: str) -> CreditEvent:
+    """The next credit event; an addition lasts until LATER."""
+    kinds: dict[str, Any] = {"add": "purchase", "take": "refund", "configure": "configure"}
+    async with database.write() as connection:
+        return await movements.write_event(
+            connection,
+            business=business.id,
+            kind=kinds[verb],
+            verb=verb,  # type: ignore[arg-type]
+            amount=credits(text),
+            expires_at=LATER if verb == "add" else None,
+            reference=None,
+            reason="a test",
+            at=NOW,
+        )
+
+
+async def record(database: Database, *entries: Entry) -> Recorded:
+    """What the recorder does with entries, in one transaction."""
+    async with database.write() as connection:
+        return await transactions.record(connection, entries, at=NOW)
+
+
+async def put(client: Client, *entries: Entry) -> None:
+    """Into the streams, as the scripts do."""
+    for entry in entries:
+        fields: dict[Any, Any] = {**entry.fields}
+        await client.xadd(redis_keys.outbox(entry.partition), fields)
+
+
+async def left(client: Client) -> list[Entry]:
+    """What is still in the streams."""
+    return await outbox.read(client, range(PARTITIONS), 100_000)
+
+
+async def recorded_balance(database: Database, business: Business) -> str:
+    """As SQL has it."""
+    return str((await ledger_row(database, business)).balance)

@@ -8,18 +8,18 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from sqlalchemy import select
 
 from metering.money import MOST_MICROCREDITS, Credits
-from storage import movements, purchases, transactions
-from storage.businesses import Business
+from storage import (
+    movements,
+    purchases,
+)
 from storage.database import Database
 from storage.errors import BadAmount, LedgerUnavailable, NotFound
 from storage.ids import new_id
-from storage.movements import CreditEvent
 from storage.outbox import Entry
-from storage.tables import business_ai_credits
 from tests.storage.outbox_entries import (
+    LATER,
     NOW,
     NOW_MS,
     Redis,
@@ -27,40 +27,18 @@ from tests.storage.outbox_entries import (
     credits,
     ledger_row,
     movements_minus_charged,
+    record,
+    write_event,
 )
 
 pytestmark = pytest.mark.anyio
-
-LATER = NOW + timedelta(days=30)
-
-
-async def write(database: Database, business: Business, verb: str, text: str) -> CreditEvent:
-    kinds: dict[str, Any] = {"add": "purchase", "take": "refund", "configure": "configure"}
-    async with database.write() as connection:
-        return await movements.write_event(
-            connection,
-            business=business.id,
-            kind=kinds[verb],
-            verb=verb,  # type: ignore[arg-type]
-            amount=credits(text),
-            expires_at=LATER if verb == "add" else None,
-            reference=None,
-            reason="a test",
-            at=NOW,
-        )
-
-
-async def record(database: Database, *entries: Entry) -> None:
-    async with database.write() as connection:
-        recorded = await transactions.record(connection, entries, at=NOW)
-    assert len(recorded.done) == len(entries)
 
 
 async def test_an_addition_changes_the_balance_at_once(database: Database) -> None:
     """Money in goes SQL → Redis: what SQL has is what Redis will have."""
     acme = await add_business(database)
 
-    event = await write(database, acme, "add", "30")
+    event = await write_event(database, acme, "add", "30")
 
     assert (event.credit_seq, event.verb, event.amount) == (1, "add", credits("30"))
     assert event.expires_at_ms == NOW_MS + 30 * 86_400_000
@@ -74,7 +52,7 @@ async def test_a_take_back_changes_nothing_until_redis_has_answered(database: Da
     """Money out goes Redis → SQL: only the script knows what is there to take."""
     acme = await add_business(database, topped_up="30")
 
-    event = await write(database, acme, "take", "10")
+    event = await write_event(database, acme, "take", "10")
 
     assert (event.verb, event.amount) == ("take", credits("10"))
     assert event.expires_at_ms > NOW_MS
@@ -87,9 +65,9 @@ async def test_events_come_back_as_they_were_written(database: Database) -> None
     acme = await add_business(database)
 
     written = [
-        await write(database, acme, "add", "30"),
-        await write(database, acme, "take", "0.000001"),
-        await write(database, acme, "configure", "0"),
+        await write_event(database, acme, "add", "30"),
+        await write_event(database, acme, "take", "0.000001"),
+        await write_event(database, acme, "configure", "0"),
     ]
 
     async with database.read() as connection:
@@ -135,7 +113,7 @@ async def test_additions_and_the_recorder_may_meet(database: Database) -> None:
         for entry in entries:
             await call(entry)
 
-    await asyncio.gather(calls(), *(write(database, acme, "add", "2") for _ in range(10)))
+    await asyncio.gather(calls(), *(write_event(database, acme, "add", "2") for _ in range(10)))
 
     assert (await ledger_row(database, acme)).balance == credits("110")
     assert await movements_minus_charged(database, acme) == credits("110")
@@ -166,71 +144,10 @@ async def test_an_amount_that_cannot_be_moved_is_refused(
     assert (await ledger_row(database, acme)).credit_seq == 1
 
 
-async def test_a_balance_stays_below_what_lua_counts_exactly(database: Database) -> None:
-    """Sums of amounts must stay exact in a double."""
-    acme = await add_business(database, topped_up="999999999")
-
-    with pytest.raises(BadAmount, match="the most a balance can be"):
-        await write(database, acme, "add", "1")
-
-    assert (await ledger_row(database, acme)).balance == credits("999999999")
-
-
-async def test_an_addition_arms_the_alerts_it_lifts_the_total_over(database: Database) -> None:
-    """As credit.lua does it; the snapshot of a new account must say the same."""
-    acme = await add_business(database, topped_up="12")
-    await record(database, Redis(acme.id).charges("12", alerts="low_balance,depleted"))
-
-    await write(database, acme, "add", "5")
-    below = (await ledger_row(database, acme)).alerted
-    await write(database, acme, "add", "5")
-
-    assert below == 1
-    assert (await ledger_row(database, acme)).alerted == 0
-
-
-async def test_an_addition_after_the_last_day_opens_a_new_row(database: Database) -> None:
-    """One row of a business is active; the old one stays, and what was left moves on."""
-    acme = await add_business(database)
-    await write(database, acme, "add", "5")
-    old = await ledger_row(database, acme)
-
-    async with database.write() as connection:
-        after = LATER + timedelta(days=1)
-        await purchases.top_up(connection, business=acme.id, credits=credits("30"), at=after)
-
-    new = await ledger_row(database, acme)
-    assert new.id != old.id
-    assert (new.balance, new.credit_seq, new.purchased_at) == (credits("35"), 2, after)
-    async with database.read() as connection:
-        found = await connection.execute(
-            select(business_ai_credits.c.is_active, business_ai_credits.c.balance_microcredits)
-            .where(business_ai_credits.c.business_id == acme.id)
-            .order_by(business_ai_credits.c.id)
-        )
-    assert found.all() == [(False, 0), (True, credits("35").micro)]
-
-
-async def test_top_ups_that_meet_after_the_last_day_open_one_new_row(database: Database) -> None:
-    """Whoever waited for the old row goes on with the new one."""
-    acme = await add_business(database)
-    await write(database, acme, "add", "5")
-    after = LATER + timedelta(days=1)
-
-    async def top_up() -> None:
-        async with database.write() as connection:
-            await purchases.top_up(connection, business=acme.id, credits=credits("1"), at=after)
-
-    await asyncio.gather(*(top_up() for _ in range(5)))
-
-    row = await ledger_row(database, acme)
-    assert (row.balance, row.credit_seq) == (credits("10"), 6)
-
-
 async def test_only_what_is_noted_as_applied_leaves_the_list(database: Database) -> None:
     """The loop finds businesses by what is not noted, and the note covers the receipt."""
     acme, bold = [await add_business(database, topped_up="30") for _ in range(2)]
-    await write(database, acme, "configure", "0")
+    await write_event(database, acme, "configure", "0")
 
     async with database.write() as connection:
         both = await movements.unapplied_businesses(connection, 10)
@@ -249,7 +166,7 @@ async def test_only_what_is_noted_as_applied_leaves_the_list(database: Database)
 async def test_a_snapshot_says_what_an_account_opens_with(database: Database) -> None:
     """Every addition is in it, and the counters to go on from."""
     acme = await add_business(database, topped_up="30")
-    await write(database, acme, "add", "20")
+    await write_event(database, acme, "add", "20")
     await record(database, Redis(acme.id).charges("2.5"))
 
     async with database.read() as connection:
@@ -266,8 +183,8 @@ async def test_a_snapshot_says_what_an_account_opens_with(database: Database) ->
 async def test_a_snapshot_leaves_a_take_back_to_redis(database: Database) -> None:
     """Opened as if it were applied, the account would keep what was to be taken."""
     acme = await add_business(database, topped_up="30")
-    take = await write(database, acme, "take", "10")
-    await write(database, acme, "add", "20")
+    take = await write_event(database, acme, "take", "10")
+    await write_event(database, acme, "add", "20")
 
     async with database.read() as connection:
         before = await movements.snapshot(connection, acme.id)
@@ -283,8 +200,8 @@ async def test_a_snapshot_leaves_a_take_back_to_redis(database: Database) -> Non
 async def test_a_snapshot_that_would_be_below_zero_is_refused(database: Database) -> None:
     """Redis answered the take-back and the answer was lost: that takes a recovery."""
     acme = await add_business(database, topped_up="10")
-    await write(database, acme, "take", "10")
-    await write(database, acme, "add", "50")
+    await write_event(database, acme, "take", "10")
+    await write_event(database, acme, "add", "50")
     await record(database, Redis(acme.id).charges("50"))
 
     async with database.read() as connection:

@@ -4,67 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 from redis.asyncio import Redis as Client
-from redis.exceptions import ConnectionError as RedisAway
-from sqlalchemy import text
 
 from gateway.background.recorder import TRIES, Recorder
-from storage import dead_letters, outbox, partition_rows, redis_keys, transactions
+from storage import (
+    dead_letters,
+    partition_rows,
+    redis_keys,
+    transactions,
+)
 from storage.businesses import Business
 from storage.database import Database
-from storage.errors import RecordsUnavailable
-from storage.outbox import Entry
-from storage.redis_keys import PARTITIONS, partition_of
+from storage.redis_keys import partition_of
 from tests.storage.outbox_entries import (
     Redis,
     add_business,
     credits,
-    ledger_row,
+    left,
     movements_minus_charged,
+    put,
+    recorded_balance,
 )
 
 pytestmark = pytest.mark.anyio
-
-
-async def put(client: Client, *entries: Entry) -> None:
-    for entry in entries:
-        fields: dict[Any, Any] = {**entry.fields}
-        await client.xadd(redis_keys.outbox(entry.partition), fields)
-
-
-async def left(client: Client) -> list[Entry]:
-    return await outbox.read(client, range(PARTITIONS), 100_000)
-
-
-async def balance(database: Database, business: Business) -> str:
-    return str((await ledger_row(database, business)).balance)
-
-
-class AwayAtTimes(Database):
-    """A database that is away for the next writes, before them or at their commit."""
-
-    def __init__(self, database: Database) -> None:
-        super().__init__(database._engine)
-        self.away = 0
-        self.lost_answers = 0
-        self.asked = asyncio.Event()
-
-    @asynccontextmanager
-    async def write(self) -> AsyncIterator[Any]:
-        self.asked.set()
-        if self.away:
-            self.away -= 1
-            raise RecordsUnavailable("SQL does not answer")
-        async with super().write() as connection:
-            yield connection
-        if self.lost_answers:
-            self.lost_answers -= 1
-            raise RecordsUnavailable("it committed, and we did not hear of it")
 
 
 async def test_the_outbox_becomes_rows_and_is_emptied(
@@ -83,7 +47,7 @@ async def test_the_outbox_becomes_rows_and_is_emptied(
     while len(await left(redis_client)):
         recorded += await Recorder(database, redis_client, batch=10).record_once()
     assert recorded == 35
-    assert [await balance(database, shop) for shop in shops] == ["93.00"] * 5
+    assert [await recorded_balance(database, shop) for shop in shops] == ["93.00"] * 5
     assert await redis_client.pttl(redis_keys.answer(entries[0].partition, entries[0].id)) > 0
 
 
@@ -100,108 +64,8 @@ async def test_two_recorders_at_once_record_each_entry_once(
         await asyncio.gather(*(recorder.record_once() for recorder in recorders))
 
     for shop in shops:
-        assert await balance(database, shop) == "90.00"
+        assert await recorded_balance(database, shop) == "90.00"
         assert await movements_minus_charged(database, shop) == credits("90")
-
-
-async def test_nothing_leaves_redis_before_sql_has_it(
-    database: Database, redis_client: Client
-) -> None:
-    """SQL that is away makes entries wait, and changes none of them."""
-    acme = await add_business(database, topped_up="10")
-    await put(redis_client, Redis(acme.id).charges("1"))
-    at_times = AwayAtTimes(database)
-    at_times.away = 1
-
-    with pytest.raises(RecordsUnavailable):
-        await Recorder(at_times, redis_client).record_once()
-
-    assert len(await left(redis_client)) == 1
-    assert await balance(database, acme) == "10.00"
-
-
-async def test_a_commit_nobody_heard_of_is_recorded_once(
-    database: Database, redis_client: Client
-) -> None:
-    """The entries come again, and SQL knows them."""
-    acme = await add_business(database, topped_up="10")
-    await put(redis_client, Redis(acme.id).charges("1"))
-    at_times = AwayAtTimes(database)
-    at_times.lost_answers = 1
-    recorder = Recorder(at_times, redis_client)
-
-    with pytest.raises(RecordsUnavailable):
-        await recorder.record_once()
-    recorded = await recorder.record_once()
-
-    assert (recorded, await left(redis_client)) == (1, [])
-    assert await balance(database, acme) == "9.00"
-
-
-async def test_the_loop_outlives_an_absence_of_sql(
-    database: Database, redis_client: Client
-) -> None:
-    """It tries again by itself, and a wake ends its pause."""
-    acme = await add_business(database, topped_up="10")
-    await put(redis_client, Redis(acme.id).charges("1"))
-    at_times = AwayAtTimes(database)
-    at_times.away = 2
-    recorder = Recorder(at_times, redis_client, every_s=0.001)
-
-    running = asyncio.create_task(recorder.run())
-    while await left(redis_client):
-        recorder.wake()
-        await asyncio.sleep(0.005)
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
-
-    assert await balance(database, acme) == "9.00"
-
-
-async def test_the_loop_outlives_an_absence_of_redis(database: Database) -> None:
-    """And a mistake of ours: nothing ends the only way of a call into SQL."""
-    asked: asyncio.Queue[int] = asyncio.Queue()
-    failures = iter([RedisAway("gone"), ZeroDivisionError("a mistake")])
-
-    class Pipeline:
-        def xrange(self, *_: Any, **__: Any) -> None: ...
-
-        async def execute(self) -> list[Any]:
-            asked.put_nowait(1)
-            if failure := next(failures, None):
-                raise failure
-            return [[] for _ in range(PARTITIONS)]
-
-    class Away:
-        def pipeline(self, **_: Any) -> Pipeline:
-            return Pipeline()
-
-    recorder = Recorder(database, Away(), every_s=0.001)
-    running = asyncio.create_task(recorder.run())
-    for _ in range(3):
-        await asked.get()
-        recorder.wake()
-
-    assert not running.done()
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
-
-
-async def test_the_loop_ends_whenever_it_is_cancelled(
-    database: Database, redis_client: Client, redis_url: str
-) -> None:
-    """The gateway stops in the middle of anything; no library may swallow that."""
-    await add_business(database)
-    # Only a client with time limits loses a cancellation, as the gateway's has.
-    async with Client.from_url(redis_url, socket_timeout=30, decode_responses=True) as redis:
-        recorder = Recorder(database, redis, every_s=0.0001)
-        for moment in range(40):
-            running = asyncio.create_task(recorder.run())
-            await asyncio.sleep(moment / 10_000)
-            running.cancel()
-            await asyncio.wait([running], timeout=30)
-
-            assert running.cancelled()
 
 
 async def test_an_unreadable_entry_is_buried_after_five_tries(
@@ -222,7 +86,7 @@ async def test_an_unreadable_entry_is_buried_after_five_tries(
 
     assert len(before) == 1
     assert await left(redis_client) == []
-    assert await balance(database, acme) == "9.00"
+    assert await recorded_balance(database, acme) == "9.00"
     async with database.read() as connection:
         [letter] = await dead_letters.all(connection)
     assert letter.fields == {"v": "9", "kind": "transaction"}
@@ -246,12 +110,12 @@ async def test_what_follows_a_bad_entry_waits_for_its_burial(
 
     for _ in range(TRIES - 1):
         await recorder.record_once()
-        assert await balance(database, acme) == "10.00"
+        assert await recorded_balance(database, acme) == "10.00"
     while await left(redis_client):
         await recorder.record_once()
 
-    assert await balance(database, acme) == "8.00"
-    assert await balance(database, bold) == "7.00"
+    assert await recorded_balance(database, acme) == "8.00"
+    assert await recorded_balance(database, bold) == "7.00"
     assert lost == []
 
 
@@ -275,7 +139,7 @@ async def test_it_waits_in_the_next_batch_of_the_same_look_too(
     recorded = await Recorder(database, redis_client, batch=8).record_once()
 
     assert recorded == 7
-    assert await balance(database, acme) == "10.00"
+    assert await recorded_balance(database, acme) == "10.00"
 
 
 async def test_an_entry_that_sql_refuses_harms_no_other(
@@ -291,28 +155,11 @@ async def test_an_entry_that_sql_refuses_harms_no_other(
         await recorder.record_once()
 
     assert await left(redis_client) == []
-    assert await balance(database, acme) == "10.00"
-    assert await balance(database, bold) == "7.00"
+    assert await recorded_balance(database, acme) == "10.00"
+    assert await recorded_balance(database, bold) == "7.00"
     async with database.read() as connection:
         [letter] = await dead_letters.all(connection)
     assert letter.why.startswith("SQL refuses it")
-
-
-async def test_a_missing_table_buries_nothing(database: Database, redis_client: Client) -> None:
-    """What SQL says of every entry is no entry's fault; all of them wait."""
-    acme = await add_business(database, topped_up="10")
-    await put(redis_client, Redis(acme.id).charges("1"))
-    async with database.write() as connection:
-        await connection.execute(text("ALTER TABLE ai_transactions RENAME TO elsewhere"))
-    recorder = Recorder(database, redis_client)
-
-    for _ in range(TRIES + 1):
-        with pytest.raises(Exception, match="ai_transactions"):
-            await recorder.record_once()
-
-    assert len(await left(redis_client)) == 1
-    async with database.read() as connection:
-        assert await dead_letters.all(connection) == []
 
 
 async def test_a_rolled_back_redis_is_stored_frozen_and_reported_once(
