@@ -9,6 +9,11 @@ from redis import Redis as BlockingRedis
 
 from tests.engine import Engine
 from tests.house import House, open_house
+from tests.laws.scripted import Ledger
+
+pytest.register_assert_rewrite(
+    "tests.laws.ledger_calls", "tests.laws.ledger_machine", "tests.laws.ledger_money_in"
+)
 
 SETTINGS = {
     "features__idea__credits": "2.50",
@@ -43,3 +48,12 @@ async def one_house(valkey_url: str, sqlite_records_url: str) -> AsyncIterator[H
         redis_url=valkey_url, records_url=sqlite_records_url, **SETTINGS
     ) as opened:
         yield opened
+
+
+@pytest.fixture
+async def ledger(redis_url: str) -> AsyncIterator[Ledger]:
+    """The scripts of one business, on a partition that has begun; on each engine."""
+    made = Ledger(redis_url)
+    await made.begin()
+    yield made
+    await made.close()
