@@ -11,6 +11,7 @@ from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from metering.money import Credits
+from storage import pages
 from storage.errors import NotFound
 from storage.ids import known_id
 from storage.tables import ai_usage_alerts as table
@@ -49,12 +50,9 @@ async def page(
     Args:
         business: Whose; everybody's when None.
     """
-    query = select(table)
-    if business is not None:
-        query = query.where(table.c.business_id == known_id("business", business))
-    if after is not None:
-        query = query.where(table.c.id < known_id("alert", after))
-    found = await connection.execute(query.order_by(table.c.id.desc()).limit(limit))
+    found = await pages.newest(
+        connection, table, noun="alert", limit=limit, after=after, business=business
+    )
     return [_alert(row) for row in found]
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from metering.money import Credits
-from storage import balance_rows, movements
+from storage import balance_rows, movements, pages
 from storage.balance_rows import LedgerRow
 from storage.errors import NotFound
 from storage.ids import known_id, new_id
@@ -112,10 +112,7 @@ async def page(
     connection: AsyncConnection, *, limit: int, after: str | None = None
 ) -> list[Business]:
     """Businesses, newest first; `after` is the last id seen."""
-    query = select(table)
-    if after is not None:
-        query = query.where(table.c.id < known_id("business", after))
-    found = await connection.execute(query.order_by(table.c.id.desc()).limit(limit))
+    found = await pages.newest(connection, table, noun="business", limit=limit, after=after)
     return [_business(row) for row in found]
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from metering.money import MOST_MICROCREDITS, Credits
-from storage import balance_rows, businesses, movements
+from storage import balance_rows, businesses, movements, pages
 from storage.database import insert_if_new
 from storage.errors import BadAmount, Conflict, NotFound
 from storage.ids import known_id, new_id
@@ -217,12 +217,9 @@ async def page(
     Args:
         business: Whose; everybody's when None.
     """
-    query = select(table)
-    if business is not None:
-        query = query.where(table.c.business_id == known_id("business", business))
-    if after is not None:
-        query = query.where(table.c.id < known_id("purchase", after))
-    found = await connection.execute(query.order_by(table.c.id.desc()).limit(limit))
+    found = await pages.newest(
+        connection, table, noun="purchase", limit=limit, after=after, business=business
+    )
     return [_purchase(row) for row in found]
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from metering.money import Credits, Usd
-from storage import balance_rows, partition_rows
+from storage import balance_rows, pages, partition_rows
 from storage.database import insert_if_new
 from storage.errors import NotFound
 from storage.ids import known_id
@@ -186,10 +186,9 @@ async def page(
     connection: AsyncConnection, business: str, *, limit: int, after: str | None = None
 ) -> list[Transaction]:
     """Calls of `business`, newest first; `after` is the last id seen."""
-    query = select(table).where(table.c.business_id == known_id("business", business))
-    if after is not None:
-        query = query.where(table.c.id < known_id("transaction", after))
-    found = await connection.execute(query.order_by(table.c.id.desc()).limit(limit))
+    found = await pages.newest(
+        connection, table, noun="transaction", limit=limit, after=after, business=business
+    )
     return [_transaction(row) for row in found]
 
 
