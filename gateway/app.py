@@ -54,26 +54,11 @@ class Gateway:
         self.parts: Parts | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http":
-            assert self.parts is not None, "requests come after the start"
-            await self.parts.doors(scope, receive, send)
-        elif scope["type"] == "lifespan":
-            await self._live(receive, send)
-        else:
+        if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
-
-    async def _live(self, receive: Any, send: Any) -> None:
-        """ASGI's lifespan, for a worker process: all is there from startup to shutdown."""
-        await receive()
-        async with AsyncExitStack() as stack:
-            try:
-                await stack.enter_async_context(self.running())
-            except Exception as error:
-                await send({"type": "lifespan.startup.failed", "message": str(error)})
-                return
-            await send({"type": "lifespan.startup.complete"})
-            await receive()
-        await send({"type": "lifespan.shutdown.complete"})
+            return
+        assert self.parts is not None, "requests come after the start"
+        await self.parts.doors(scope, receive, send)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Parts]:

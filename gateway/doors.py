@@ -14,7 +14,7 @@ import msgspec
 from starlette.types import ASGIApp
 
 from gateway.authenticate import Authenticate
-from gateway.endpoints import METERED, model_in, refuse, refuse_upgrade
+from gateway.endpoints import METERED, PREFIX, model_in, refuse, refuse_upgrade
 from gateway.errors import ErrorReply, PathUnknown, RequestRefused, reply_to
 from gateway.proxy import Proxy
 from gateway.relay import Receive, Send
@@ -63,7 +63,7 @@ class Doors:
             await _send(send, reply_to(RequestRefused("this host name is not served here")))
             return
         endpoint = METERED.get((scope["method"], path))
-        if endpoint is not None:
+        if endpoint is not None and "upgrade" not in scope.get("state", ()):
             await self._proxy(scope, receive, send, endpoint)
         elif path == "/v1" or path.startswith("/v1/"):
             await self._serve_v1(scope, path, send)
@@ -120,10 +120,10 @@ OTHERS = frozenset({"/healthz", "/readyz"})
 
 
 def _unknown(method: str, path: str) -> Exception:
-    with_prefix = f"/v1{path}"
-    if (method, with_prefix) in METERED or with_prefix in ("/v1/models", "/v1/credits"):
+    with_prefix = f"{PREFIX}{path}"
+    if not isinstance(refuse(method, with_prefix), PathUnknown):
         return PathUnknown(
-            f"there is no {path} here; did you mean {with_prefix}? The base URL ends in /v1"
+            f"there is no {path} here; did you mean {with_prefix}? The base URL ends in {PREFIX}"
         )
     return PathUnknown(f"there is no {ascii(path[:100])} here")
 

@@ -102,7 +102,9 @@ def refuse(method: str, path: str) -> Exception:
 
 def refuse_upgrade(path: str) -> Exception:
     """426 for every websocket: clients that can then fall back to HTTPS do so at once."""
-    return UpgradeRefused(f"{_shown(path)} is not served over a websocket here; use HTTPS")
+    return UpgradeRefused(
+        f"{_shown(path)} is not served over a websocket here; use HTTPS, without `Upgrade`"
+    )
 
 
 def _shown(path: str) -> str:

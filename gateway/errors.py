@@ -13,6 +13,7 @@ What a caller can be told instead of an answer, and the one table that says how.
     ├── BodyTooLarge            413
     ├── EncodingNotAccepted     415
     ├── UpgradeRefused          426
+    ├── HeadTooLarge            431
     ├── RequestRefused          400   a header, body or limit that is not understood
     ├── FeatureLimitExceeded    400
     ├── UpstreamRefusedOurKey   502   never the caller's fault
@@ -106,6 +107,10 @@ class UpgradeRefused(GatewayError):
     """A websocket that is not served."""
 
 
+class HeadTooLarge(GatewayError):
+    """The headers are longer than any caller's."""
+
+
 class RequestRefused(GatewayError):
     """A header or the body is not what it must be."""
 
@@ -157,6 +162,7 @@ TABLE: dict[type[Exception], Said] = {
     BodyTooLarge: Said(413, _INVALID, "body_too_large", False),
     EncodingNotAccepted: Said(415, _INVALID, "encoding_not_accepted", False),
     UpgradeRefused: Said(426, _INVALID, "upgrade_refused", False),
+    HeadTooLarge: Said(431, _INVALID, "headers_too_large", False),
     RequestRefused: Said(400, _INVALID, "invalid_request", False),
     BodyNotUnderstood: Said(400, _INVALID, "invalid_body", False),
     CostNotBounded: Said(400, _INVALID, "cost_not_bounded", False),
@@ -181,6 +187,13 @@ TABLE: dict[type[Exception], Said] = {
 }
 
 _UNEXPECTED = Said(500, _SERVER, "internal_error", False)
+
+# What these say names hosts and partitions; that is for the log, not for a caller.
+_OUTAGES = {
+    "internal_error": "something went wrong in the gateway; the operator can find it in its log",
+    "ledger_unavailable": "the ledger does not answer now; nothing was forwarded, try again soon",
+    "records_unavailable": "the records do not answer now; nothing was forwarded, try again soon",
+}
 
 
 @dataclass(slots=True)
@@ -210,17 +223,27 @@ def reply_to(error: Exception, *, out_of_credits_status: int = 402) -> ErrorRepl
     said = said_of(error)
     if said.status == 402 and out_of_credits_status == 429:
         said = said._replace(status=429)
-    message = str(error) if said is not _UNEXPECTED else "something went wrong in the gateway"
+    message = _OUTAGES.get(said.code) or str(error)
     body = {
         "error": {
             "message": message,
             "type": said.type,
-            "param": getattr(error, "param", None),
+            "param": _param(error),
             "code": said.code,
             **_metadata(error),
         }
     }
     return ErrorReply(said.status, _headers(error, said), msgspec.json.encode(body), said.code)
+
+
+def _param(error: Exception) -> str | None:
+    """The field that an error is about, where it is about one."""
+    if isinstance(error, ModelNotPriced):
+        return "model"
+    if isinstance(error, CostNotBounded):
+        return error.part
+    param: str | None = getattr(error, "param", None)
+    return param
 
 
 def _metadata(error: Exception) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +16,7 @@ from starlette.types import ASGIApp
 from gateway.access_log import AccessLog
 from gateway.admin.changes import BusinessDefaults
 from gateway.admin.routes import build_admin
-from gateway.authenticate import Authenticate
+from gateway.authenticate import Authenticate, Find
 from gateway.background.backlog import Backlog
 from gateway.background.crediting import Crediting
 from gateway.background.recorder import Recorder
@@ -280,9 +279,9 @@ def _secret(value: Any) -> str:
     return text
 
 
-def _finder(database: Database) -> Callable[[bytes], Awaitable[KeyHolder | None]]:
-    async def find(digest: bytes) -> KeyHolder | None:
+def _finder(database: Database) -> Find:
+    async def find(digests: list[bytes]) -> dict[bytes, KeyHolder]:
         async with database.read() as connection:
-            return await keys.find(connection, digest)
+            return await keys.find_all(connection, digests)
 
     return find

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -16,7 +17,10 @@ from uvicorn.supervisors import Multiprocess
 
 from gateway import logs
 from gateway.app import Gateway
-from gateway.settings import Settings
+from gateway.server_protocol import Protocol
+from gateway.settings import Settings, unused
+
+log = logging.getLogger(__name__)
 
 CONFIG_VARIABLE = "GATEWAY_CONFIG"  # How a worker process learns of the file.
 GRACE_S = 60  # Calls that run at SIGTERM may end within it; then they are cut and settled.
@@ -53,22 +57,50 @@ def serve(settings: Settings, *, workers: int, config_path: Path | None) -> None
             cannot serve as it is set up.
     """
     logs.set_up()
+    if not_used := unused(settings):
+        log.warning("settings_not_used_by_this_version", extra={"keys": not_used})
     listener = listen(settings.server.host, settings.server.port)
     if workers == 1:
         gateway = Gateway(settings, data_dir=_data_dir(settings))
         run_loop(run(gateway, settings, listener))
         return
+    # What stops a start is found here, where it can be said, and not in each worker.
+    run_loop(_tried(Gateway(settings)))
     if config_path is not None:
         os.environ[CONFIG_VARIABLE] = str(config_path)
-    workers_config = config("gateway.server:worker", workers=workers, factory=True)
+    workers_config = config("gateway.server:worker", workers=workers, factory=True, lifespan="on")
     Multiprocess(workers_config, sockets=[listener]).run()
 
 
-def worker() -> Gateway:
+async def _tried(gateway: Gateway) -> None:
+    async with gateway.running():
+        pass
+
+
+def worker() -> Worker:
     """The app of one of several worker processes."""
     logs.set_up()
     path = os.environ.get(CONFIG_VARIABLE)
-    return Gateway(Settings.load(Path(path) if path else None, os.environ))
+    settings = Settings.load(Path(path) if path else None, os.environ)
+    return Worker(Gateway(settings), settings)
+
+
+class Worker:
+    """A gateway that lives as long as its worker process: ASGI's lifespan tells it."""
+
+    def __init__(self, gateway: Gateway, settings: Settings) -> None:
+        self._gateway = gateway
+        self._settings = settings
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "lifespan":
+            await self._gateway(scope, receive, send)
+            return
+        await receive()
+        async with self._gateway.running(), _admin_listener(self._gateway, self._settings):
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})
 
 
 def run_loop(main: Coroutine[Any, Any, None]) -> None:
@@ -99,7 +131,7 @@ async def run(
             `Gateway.running`; nothing was served then.
     """
     async with gateway.running():
-        server = Server(config(gateway, lifespan="off"))
+        server = Server(config(gateway))
         serving = asyncio.ensure_future(server.serve(sockets=[listener]))
         while not server.started and not serving.done():
             await asyncio.sleep(STARTED_PROBE_S)
@@ -109,16 +141,23 @@ async def run(
             await serving
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
     """
     A socket that listens.
+
+    Args:
+        shared: Other processes of ours may listen there too.
 
     Raises:
         PortInUse: Names the address, and what helps.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family)
+    # With the protocol named, asyncio turns Nagle's delay off: a head and its body are two
+    # writes, and the second would wait 40 ms for the first to be acknowledged.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         listener.bind((host, port))
     except OSError as error:
@@ -152,8 +191,9 @@ async def _admin_listener(gateway: Gateway, settings: Settings) -> AsyncIterator
         assert gateway.parts is not None, "the admin listener opens after the start"
         await gateway.parts.admin(scope, receive, send)  # type: ignore[arg-type]
 
-    server = Server(config(app, lifespan="off"))
-    listener = listen(admin.host or settings.server.host, admin.port)
+    server = Server(config(app))
+    shared = settings.server.workers > 1
+    listener = listen(admin.host or settings.server.host, admin.port, shared=shared)
     # Its serve() would take the signals away from the main listener.
     serving = asyncio.ensure_future(server._serve(sockets=[listener]))
     try:
@@ -167,9 +207,9 @@ def config(app: object, **more: object) -> uvicorn.Config:
     """How uvicorn is to serve: httptools, no websockets, no words of its own in a reply."""
     return uvicorn.Config(
         app,  # type: ignore[arg-type]
-        http="httptools",
+        http=Protocol,
         ws="none",
-        lifespan=more.pop("lifespan", "on"),  # type: ignore[arg-type]
+        lifespan=more.pop("lifespan", "off"),  # type: ignore[arg-type]
         log_config=None,
         access_log=False,
         server_header=False,

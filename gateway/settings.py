@@ -212,7 +212,28 @@ def _no_waitaof_yet(settings: Settings) -> str | None:
     return None
 
 
+def _no_cluster_yet(settings: Settings) -> str | None:
+    url = settings.redis.url
+    if url is not None and url.get_secret_value().startswith("cluster://"):
+        return "redis.url → a Cluster is not served by this version; name one Redis"
+    return None
+
+
+def unused(settings: Settings) -> list[str]:
+    """What is set and read by nothing in this version: the operator is told at each start."""
+    set_here = {
+        "packages": settings.packages,
+        "paystack.secret_key": settings.paystack.secret_key,
+        "alerts.smtp_host": settings.alerts.smtp_host,
+        "alerts.webhook_url": settings.alerts.webhook_url,
+        "openai.admin_key": settings.openai.admin_key,
+        "server.trusted_proxies": settings.server.trusted_proxies,
+    }
+    return [key for key, value in set_here.items() if value]
+
+
 _CHECKS = (
+    _no_cluster_yet,
     _no_limits_yet,
     _no_waitaof_yet,
     _one_worker,

@@ -136,24 +136,17 @@ async def issue(
 
 async def find(connection: AsyncConnection, digest: bytes) -> KeyHolder | None:
     """Whom the key with this SHA-256 belongs to; None when there is no such key."""
+    return (await find_all(connection, [digest])).get(digest)
+
+
+async def find_all(connection: AsyncConnection, digests: list[bytes]) -> dict[bytes, KeyHolder]:
+    """The same for many digests in one question; what is not a key is left out."""
     found = await connection.execute(
         select(table, business_table.c.status)
         .join(business_table, business_table.c.id == table.c.business_id)
-        .where(table.c.digest == digest)
+        .where(table.c.digest.in_(digests))
     )
-    row = found.one_or_none()
-    if row is None:
-        return None
-    return KeyHolder(
-        key_id=row.id,
-        business=row.business_id,
-        business_status=row.status,
-        scopes=_scopes(row.scopes),
-        default_feature=row.default_feature,
-        credit_cap=_cap(row),
-        expires_at=row.expires_at,
-        revoked_at=row.revoked_at,
-    )
+    return {bytes(row.digest): _holder(row) for row in found}
 
 
 async def of_business(connection: AsyncConnection, business: str) -> list[ApiKey]:
@@ -192,6 +185,19 @@ async def revoke(connection: AsyncConnection, id: str, at: datetime) -> ApiKey:
         await connection.execute(update(table).where(table.c.id == key.id).values(revoked_at=at))
         key = replace(key, revoked_at=at)
     return key
+
+
+def _holder(row: Row[Any]) -> KeyHolder:
+    return KeyHolder(
+        key_id=row.id,
+        business=row.business_id,
+        business_status=row.status,
+        scopes=_scopes(row.scopes),
+        default_feature=row.default_feature,
+        credit_cap=_cap(row),
+        expires_at=row.expires_at,
+        revoked_at=row.revoked_at,
+    )
 
 
 def _scopes_column(scopes: Scopes) -> dict[str, list[str]]:

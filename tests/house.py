@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -140,19 +140,21 @@ class House:
             "/v1/chat/completions", json=body, headers={**acme.headers, **(headers or {})}
         )
 
-    async def chat_left_after(self, acme: Acme, events: int, **fields: Any) -> None:
-        """A streamed chat completion whose caller hangs up after so many events."""
+    def stream(self, acme: Acme, **fields: Any) -> AbstractAsyncContextManager[httpx2.Response]:
+        """A streamed chat completion whose reply is read as it comes."""
         body = {"model": MODEL, "messages": [{"role": "user", "content": "Hello"}], "stream": True}
-        request = self.client.build_request(
+        return self.client.stream(
             "POST", "/v1/chat/completions", json=body | fields, headers=acme.headers
         )
-        reply = await self.client.send(request, stream=True)
-        seen = 0
-        async for line in reply.aiter_lines():
-            seen += line.startswith("data:")
-            if seen >= events:
-                break
-        await reply.aclose()
+
+    async def chat_left_after(self, acme: Acme, events: int, **fields: Any) -> None:
+        """A streamed chat completion whose caller hangs up after so many events."""
+        async with self.stream(acme, **fields) as reply:
+            seen = 0
+            async for line in reply.aiter_lines():
+                seen += line.startswith("data:")
+                if seen >= events:
+                    break
 
     async def quiet(self) -> None:
         """Wait until no call runs, every settle is answered and everything is in SQL."""
@@ -217,7 +219,7 @@ async def open_house(*, redis_url: str, records_url: str, **settings: str) -> As
 @asynccontextmanager
 async def _listening(gateway: Gateway) -> AsyncIterator[str]:
     listener = listen("127.0.0.1", 0)
-    server = Server(config(gateway, lifespan="off"))
+    server = Server(config(gateway))
     # Its serve() would take the test runner's signals for its own.
     serving = asyncio.ensure_future(server._serve(sockets=[listener]))
     while not server.started:

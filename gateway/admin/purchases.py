@@ -88,5 +88,7 @@ class Purchases:
     ) -> JSONResponse:
         answer, is_repeated = await self._desk.once(body, scope, admin.at, work)
         applied = await self._desk.applied(business)
+        live, _ = await self._desk.live(business)
+        now = {"applied": applied, "available": str(live.available) if live else None}
         headers = {"idempotency-replayed": "true"} if is_repeated else {}
-        return JSONResponse({**answer, "applied": applied}, 201, headers)
+        return JSONResponse({**answer, **now}, 201, headers)

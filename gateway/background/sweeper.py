@@ -11,10 +11,10 @@ import asyncio
 import logging
 from time import monotonic
 
+from storage import redis_keys
 from storage.balances import Balances, NoAccount, NoHold
 from storage.errors import StorageError
 from storage.partitions import Partitions
-from storage.redis_keys import PARTITIONS
 from storage.scripts import Scripts
 
 log = logging.getLogger(__name__)
@@ -44,6 +44,8 @@ class Sweeper:
         while True:
             await asyncio.sleep(self._every_s)
             try:
+                if self._scripts.steady_since is None:
+                    await self._ask()
                 if self._scripts.steady_since != was_steady_since:
                     await self._partitions.check()
                     was_steady_since = self._scripts.steady_since
@@ -62,10 +64,20 @@ class Sweeper:
         since = self._scripts.steady_since
         return since is not None and monotonic() - since >= self._lease_s
 
+    async def _ask(self) -> None:
+        """
+        Ask something that changes nothing, so that it is seen when Redis answers again.
+
+        Where nobody calls, nothing else is asked, and dead holds must be swept all the same.
+        """
+        keys = (redis_keys.meta(0), redis_keys.holds(0, ""), redis_keys.deadlines(0))
+        # Epochs begin with 1, so every script refuses this one.
+        await self._scripts.call("renew", keys, ("0", "", "", "1", "0"))
+
     async def sweep_once(self) -> int:
         """Settle every hold that is overdue; the number of those."""
         swept = 0
-        for partition in range(PARTITIONS):
+        for partition in range(redis_keys.PARTITIONS):
             if partition not in self._partitions.frozen:
                 swept += await self._sweep(partition)
         return swept

@@ -23,5 +23,11 @@ def _noun() -> None:
 def check(config: ConfigFile = None) -> None:
     """Read the settings as `gateway serve` would, and name every problem."""
     file = config or default_config()
-    Settings.load(file, os.environ).must_serve()
+    settings = Settings.load(file, os.environ)
+    settings.must_serve()
+
+    from gateway.parts import tariff_of
+    from metering.rates import RateCard
+
+    tariff_of(settings).check(RateCard.load())
     output.line(f"{file or 'the environment'} is fine")

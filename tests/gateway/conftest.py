@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.one_house import access_log, house, valkey_url  # noqa: F401  (Fixtures.)
+
 
 @pytest.fixture
 def written(tmp_path: Path) -> Callable[..., Path]:

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from gateway.settings import Settings
+from gateway.settings import Settings, SettingsWrong, unused
 from metering.money import Credits
 from tests.gateway.wrong_settings import problems
 
@@ -162,10 +162,10 @@ def test_upstream_that_is_no_plain_url_is_refused(url):
 
 
 @pytest.mark.parametrize(
-    "url", ["redis://h:6379/0", "rediss://h", "unix:///run/redis.sock", "cluster://h", "embedded"]
+    "url", ["redis://h:6379/0", "rediss://h", "unix:///run/redis.sock", "embedded"]
 )
 def test_redis_urls_that_are_served(url):
-    """The five kinds of the contract."""
+    """Those of the contract, but for a Cluster."""
     settings = Settings.load(None, {"GATEWAY__REDIS__URL": url})
 
     assert settings.redis.url is not None
@@ -247,3 +247,25 @@ def test_settings_are_frozen():
 
     with pytest.raises(ValueError, match="frozen"):
         settings.server.port = 1
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("GATEWAY__REDIS__URL", "cluster://h", "a Cluster is not served"),
+        ("GATEWAY__REDIS__DURABILITY", "waitaof", "waitaof is not there"),
+        ("GATEWAY__LIMITS__CONCURRENT", "5", "are not enforced"),
+    ],
+)
+def test_what_this_version_does_not_do_is_refused(key, value, says):
+    """An operator must not believe in a setting that nothing reads."""
+    with pytest.raises(SettingsWrong, match=says):
+        Settings.load(None, {key: value})
+
+
+def test_what_nothing_reads_yet_is_named():
+    """The gateway says so at its start."""
+    settings = Settings.load(None, {"GATEWAY__OPENAI__ADMIN_KEY": "sk-admin-0123456789abcdef"})
+
+    assert unused(settings) == ["openai.admin_key"]
+    assert unused(Settings.load(None, {})) == []

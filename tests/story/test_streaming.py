@@ -55,16 +55,7 @@ async def test_each_chunk_is_passed_on_before_the_next_one_comes(house: House) -
     house.openai.waits_between_chunks(turnstile)
     seen: list[str] = []
 
-    async with house.client.stream(
-        "POST",
-        "/v1/chat/completions",
-        json={
-            "model": "gpt-5.4-mini",
-            "stream": True,
-            "messages": [{"role": "user", "content": "x"}],
-        },
-        headers=acme.headers,
-    ) as reply:
+    async with house.stream(acme) as reply:
         async for line in reply.aiter_lines():
             if '"role":"assistant"' in line:
                 turnstile.lets_through()
@@ -111,16 +102,7 @@ async def test_a_stream_that_breaks_is_charged_for_what_was_received(house: Hous
     house.openai.breaks_after(2)
     lines: list[str] = []
 
-    async with house.client.stream(
-        "POST",
-        "/v1/chat/completions",
-        json={
-            "model": "gpt-5.4-mini",
-            "stream": True,
-            "messages": [{"role": "user", "content": "x"}],
-        },
-        headers=acme.headers,
-    ) as reply:
+    async with house.stream(acme) as reply:
         try:
             async for line in reply.aiter_lines():
                 lines.append(line)

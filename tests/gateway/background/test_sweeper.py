@@ -1,0 +1,108 @@
+"""The sweeper: a dead call's hold comes back, a living one's stays."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.background import sweeper as module
+from metering.money import Credits
+from storage import redis_keys
+from tests.gateway.background.a_hold import a_hold, lease_ended, settlement_of
+from tests.house import House
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_hold_past_its_lease_is_charged_at_its_checkpoint(house: House):
+    """What was noted last is the price; the row says that it is an estimate."""
+    acme = await house.business("10.00")
+    hold = await a_hold(acme, "4.00")
+    await house.parts.ledger.balances.renew(
+        business=acme.id, id=hold.id, lease_s=0.001, metered=Credits.parse("1.25")
+    )
+    await lease_ended(acme)
+
+    swept = await house.parts.loops.sweeper.sweep_once()
+
+    (row,) = await acme.transactions()
+    assert swept == 1
+    assert (row.id, row.outcome, row.estimated) == (hold.id, "orphaned", True)
+    assert row.credits_used == Credits.parse("1.25")
+    assert await acme.available() == Credits.parse("8.75")
+    assert await acme.held() == Credits(0)
+
+
+async def test_a_hold_that_was_never_noted_is_given_back_whole(house: House):
+    """Nothing was delivered that we know of; the loss is ours."""
+    acme = await house.business("10.00")
+    await a_hold(acme, "4.00", lease_s=0.001)
+    await lease_ended(acme)
+
+    await house.parts.loops.sweeper.sweep_once()
+
+    assert await acme.available() == Credits.parse("10.00")
+
+
+async def test_a_hold_within_its_lease_is_left_alone(house: House):
+    """The clock of Redis decides, when it is swept and not when it was found."""
+    acme = await house.business("10.00")
+    hold = await a_hold(acme, "4.00")
+
+    swept = await house.parts.loops.sweeper.sweep_once()
+    asked = await house.parts.ledger.balances.sweep(business=acme.id, id=hold.id)
+
+    assert (swept, asked) == (0, None)
+    assert await acme.held() == hold.granted
+
+
+async def test_two_sweepers_charge_once(house: House):
+    """Who comes second finds nothing."""
+    acme = await house.business("10.00")
+    await a_hold(acme, "4.00", lease_s=0.001)
+    await lease_ended(acme)
+    sweeper = house.parts.loops.sweeper
+
+    assert [await sweeper.sweep_once(), await sweeper.sweep_once()] == [1, 0]
+    assert len(await acme.transactions()) == 1
+
+
+async def test_a_call_that_settles_before_the_sweep_is_not_swept(house: House):
+    """Its hold is gone with its deadline."""
+    acme = await house.business("10.00")
+    hold = await a_hold(acme, "4.00", lease_s=0.001)
+    await lease_ended(acme)
+    house.parts.loops.settler.settle(settlement_of(hold, "1.50"))
+    await house.quiet()
+
+    assert await house.parts.loops.sweeper.sweep_once() == 0
+    assert [row.outcome for row in await acme.transactions()] == ["settled"]
+
+
+async def test_a_frozen_partition_is_not_swept(house: House):
+    """What it holds may be a lie; it is recovered first."""
+    acme = await house.business("10.00")
+    hold = await a_hold(acme, "4.00", lease_s=0.001)
+    await lease_ended(acme)
+    partition = redis_keys.partition_of(acme.id)
+
+    await house.parts.ledger.partitions.freeze(partition, "a test")
+
+    assert await house.parts.loops.sweeper.sweep_once() == 0
+    redis = house.parts.stores.redis
+    assert await redis.hexists(redis_keys.holds(partition, acme.id), hold.id)
+
+
+@pytest.mark.parametrize(
+    ("steady_for_s", "may"), [(None, False), (0.0, False), (59.0, False), (60.0, True)]
+)
+def test_a_redis_that_just_woke_up_gives_the_living_time_to_renew(steady_for_s, may, monkeypatch):
+    """After a sleep longer than the leases every call looks dead, until one lease has gone by."""
+
+    class Scripts:
+        steady_since = None if steady_for_s is None else 1000.0 - steady_for_s
+
+    monkeypatch.setattr(module, "monotonic", lambda: 1000.0)
+    nothing: object = None
+    sweeper = module.Sweeper(nothing, nothing, Scripts(), lease_s=60.0, every_s=10.0)  # type: ignore[arg-type]
+
+    assert sweeper.may_sweep() is may
