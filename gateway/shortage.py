@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from gateway.quote import Quote, Quotes
 from metering.money import Credits
+from storage.answers import iso_of
 from storage.errors import InsufficientCredits
 
 
@@ -27,10 +26,6 @@ def with_figures(
             "held": str(refused.held),
             "required": str(required),
             "affordable_output_tokens": affordable,
-            "expires_at": _iso(refused.expires_at_ms),
+            "expires_at": iso_of(refused.expires_at_ms),
         },
     )
-
-
-def _iso(at_ms: int) -> str | None:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat() if at_ms else None

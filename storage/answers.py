@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from metering.money import Credits
@@ -105,14 +106,23 @@ def refusal_of_hold(answer: list[Any], ceiling: Credits, floor: Credits) -> Exce
                 expires_at_ms=answer[4],
             )
         case "EXPIRED":
-            return CreditsExpired("the credits of this business have expired; top up to go on")
+            return CreditsExpired(
+                "the credits of this business have expired; top up to go on",
+                metadata={"expires_at": iso_of(answer[2])},
+            )
         case "SUSPENDED":
             return BusinessSuspended("this business is suspended; ask your provider")
         case "OWED":
             return CreditsOwed(
                 f"{Credits(answer[2])} credits are owed after a refund or dispute; "
-                "top up to pay them and go on"
+                "top up to pay them and go on",
+                metadata={"owed": str(Credits(answer[2]))},
             )
         case "DONE":
             return LedgerUnavailable("this hold was settled already", reason="done")
     raise AssertionError(f"hold.lua gave an answer nobody knows: {answer[0]}")
+
+
+def iso_of(at_ms: int) -> str | None:
+    """Milliseconds since 1970 as a time for people; 0 is never."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat() if at_ms else None

@@ -66,11 +66,29 @@ class CreditsHeld(InsufficientCredits):
 
 
 class CreditsExpired(LedgerRefusal):
-    """The credits of the business are past their day."""
+    """
+    The credits of the business are past their day.
+
+    Attributes:
+        metadata: When that was, for the caller.
+    """
+
+    def __init__(self, message: str, *, metadata: dict[str, object] | None = None) -> None:
+        super().__init__(message)
+        self.metadata = metadata
 
 
 class CreditsOwed(LedgerRefusal):
-    """Credits were taken back that had been spent; the next purchase pays them first."""
+    """
+    Credits were taken back that had been spent; the next purchase pays them first.
+
+    Attributes:
+        metadata: How much is owed, for the caller.
+    """
+
+    def __init__(self, message: str, *, metadata: dict[str, object] | None = None) -> None:
+        super().__init__(message)
+        self.metadata = metadata
 
 
 class BusinessSuspended(LedgerRefusal):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from io import BytesIO
 from typing import Any
 
@@ -11,6 +12,7 @@ from redis import Redis as BlockingRedis
 from sqlalchemy import select
 
 from metering.money import Credits
+from storage import keys
 from storage.tables import metadata
 from storage.transactions import Transaction
 from tests.engine import Engine
@@ -57,6 +59,19 @@ def set_up(**settings: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("house", [settings], indirect=True, ids=[""])
 
 
+async def with_scopes(acme: Acme, **scopes: frozenset[str]) -> Acme:
+    """The same business, calling with a key of these scopes."""
+    async with acme.house.database.write() as connection:
+        _, secret = await keys.issue(
+            connection,
+            business=acme.id,
+            name="narrow",
+            scopes=keys.Scopes(**scopes),
+            at=datetime.now(UTC),
+        )
+    return Acme(acme.house, acme.id, secret, acme.topped_up)
+
+
 async def charged_as_billed(acme: Acme) -> list[Transaction]:
     """
     The rows of a business, once it is sure that they charge what OpenAI billed.
@@ -80,15 +95,15 @@ async def everything(house: House) -> dict[str, Any]:
     """Every key of Redis and every row of SQL, to be held against what is there later."""
     await house.quiet()
     seen: dict[str, Any] = {}
-    redis = house.parts.stores.redis
+    redis: Any = house.parts.stores.redis
+    reads = {
+        "hash": redis.hgetall,
+        "string": redis.get,
+        "stream": redis.xrange,
+        "zset": lambda key: redis.zrange(key, 0, -1, withscores=True),
+    }
     async for key in redis.scan_iter():
-        kind = await redis.type(key)
-        seen[key] = await {
-            "hash": redis.hgetall,
-            "string": redis.get,
-            "stream": redis.xrange,
-            "zset": lambda name: redis.zrange(name, 0, -1, withscores=True),
-        }[kind](key)
+        seen[key] = await reads[await redis.type(key)](key)
     async with house.database.read() as connection:
         for table in metadata.sorted_tables:
             rows = (await connection.execute(select(table))).all()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from storage.accounts import Accounts
+from storage.answers import iso_of
 from storage.balances import Balances
 
 
@@ -17,14 +17,11 @@ async def credits_of(business: str, *, balances: Balances, accounts: Accounts) -
     null until there is enough history to tell one.
     """
     balance = await accounts.opened(business, lambda: balances.read(business))
-    expires_at = None
-    if balance.expires_at_ms:
-        expires_at = datetime.fromtimestamp(balance.expires_at_ms / 1000, UTC).isoformat()
     return {
         "balance": str(balance.total),
         "held": str(balance.held),
         "available": str(balance.available),
-        "expires_at": expires_at,
+        "expires_at": iso_of(balance.expires_at_ms),
         "burn_per_day": None,
         "runs_out_at": None,
     }
