@@ -12,6 +12,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from gateway.background.recorder import Recorder
@@ -124,9 +125,11 @@ async def _stop(task: asyncio.Task[None]) -> None:
 
 async def _record_the_rest(recorder: Recorder, settler: Settler) -> None:
     """Empty the outbox, so that a stopped gateway leaves nothing behind but in SQL."""
+    ends_at = monotonic() + RECORDED_WITHIN_S
     try:
         async with asyncio.timeout(RECORDED_WITHIN_S):
-            while await recorder.record_once():
+            # The clock is asked too: others may fill the outbox on, and see `_stop`.
+            while await recorder.record_once() and monotonic() < ends_at:
                 pass
             await settler.forget_recorded()
     except Exception as error:

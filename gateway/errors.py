@@ -192,6 +192,8 @@ _UNEXPECTED = Said(500, _SERVER, "internal_error", False)
 _OUTAGES = {
     "internal_error": "something went wrong in the gateway; the operator can find it in its log",
     "ledger_unavailable": "the ledger does not answer now; nothing was forwarded, try again soon",
+    "upstream_error": "OpenAI did not answer this call as it should; it costs nothing unless it "
+    "was answered in part",
     "records_unavailable": "the records do not answer now; nothing was forwarded, try again soon",
 }
 

@@ -21,8 +21,9 @@ class MeteredCall:
     """
     A call that was granted a hold, from the hold to its settlement.
 
-    `delivered` is set with the first byte of a good reply; `cost_is_open` when OpenAI may
-    have billed a call whose reply nobody saw.
+    `sent` is set when OpenAI may have seen the call, `delivered` with the first byte of a
+    good reply; `cost_is_open` when OpenAI may have billed a call whose reply nobody saw;
+    `cut_by_caller` when its caller left and the reply was not read to its end.
     """
 
     id: str
@@ -39,9 +40,10 @@ class MeteredCall:
     delivered: bool = False
     complete: bool = False
     cost_is_open: bool = False
-    charge: Charge | None = None
     flagged: list[str] = field(default_factory=list)
     settled: bool = False
+    sent: bool = False
+    cut_by_caller: bool = False
     used: Credits = Credits(0)
 
     @property
@@ -108,20 +110,25 @@ class MeteredCall:
         if self._is_free():
             return self._released()
         assert self.reader is not None
-        usage = self.reader.usage()
+        usage, source = self._usage()
         charge, model = self._charge_of(usage)
-        self.charge = charge
         amount = charge.credits_used
-        if self.reader.source != "reported":
-            # What we counted ourselves is never more than was agreed to beforehand.
+        cost = charge.cost_to_us
+        if source == "reported" and self._is_absurd(usage):
+            # No model can use so much; what OpenAI will bill is not known.
+            self.flagged.append("usage_out_of_range")
+            source, cost = "counted", self.quote.ceiling.cost_to_us
+        if source != "reported":
+            # What was not reported is never more than was agreed to beforehand.
             amount = min(amount, self.granted)
-        self.used = amount
+        assert self.hold is not None
+        self.used = min(amount, self.granted + self.hold.available)
         row = self._row(
             usage=usage,
-            source=self.reader.source,
-            cost=charge.cost_to_us,
+            source=source,
+            cost=cost,
             version=charge.price_version,
-            estimated=self.reader.source != "reported",
+            estimated=source != "reported",
             processing_ms=self.elapsed_ms(),
             model=model,
         )
@@ -145,12 +152,26 @@ class MeteredCall:
         """
         Nothing was delivered, or OpenAI sent an error: nothing is charged.
 
-        A stream that broke before its first token is free as well; that is our risk.
+        A stream that broke before its first token is free as well; that is our risk. A
+        caller that leaves is not: it pays for its prompt at the least.
         """
-        if self.reader is None or not self.delivered:
+        if self.cut_by_caller and self.sent:
+            return False
+        if self.reader is None or not self.delivered or self.reader.source == "none":
             return True
         broke = not self.complete and self.reader.source != "reported"
         return broke and self.reader.so_far() == 0
+
+    def _usage(self) -> tuple[Usage, str]:
+        assert self.reader is not None
+        if self.reader.source != "none":
+            return self.reader.usage(), self.reader.source
+        tokens = self.quote.meter.count_input(self.quote.call, self.quote.row.encoding)
+        return Usage({Unit.INPUT: tokens}), "counted"
+
+    def _is_absurd(self, usage: Usage) -> bool:
+        """Whether no call of this kind can have used so much, by the model's own limits."""
+        return usage.tokens > self.quote.row.context_window * self.quote.choices
 
     def line(self) -> dict[str, object]:
         """What the access log says of it: ids and numbers, never a text of the caller's."""

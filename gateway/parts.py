@@ -119,10 +119,11 @@ async def open_ledger(stack: AsyncExitStack, stores: Stores) -> Ledger:
 
 
 async def open_pricing(settings: Settings, database: Database) -> Pricing:
-    book = PriceBook(RateCard.load(), database)
-    await book.refresh()
     tariff = tariff_of(settings)
-    tariff.check(book.card())
+    shipped = RateCard.load()
+    tariff.check(shipped)
+    book = PriceBook(shipped, database, tariff.check)
+    await book.refresh()
     quotes = Quotes(
         card=book.card,
         tariff=tariff,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from metering.errors import MeteringError
 from metering.rates import RateCard
@@ -19,8 +20,15 @@ LOOK_EVERY_S = 4.0  # A new price is promised to count within 5 seconds.
 class PriceBook:
     """Holds a card and exchanges it when the operator's prices change."""
 
-    def __init__(self, shipped: RateCard, database: Database) -> None:
+    def __init__(
+        self, shipped: RateCard, database: Database, check: Callable[[RateCard], None]
+    ) -> None:
+        """
+        Args:
+            check: Raises TariffWrong when our own prices contradict a card.
+        """
         self._shipped = shipped
+        self._check = check
         self._database = database
         self._versions: list[str] = []
         self._card = shipped
@@ -34,7 +42,8 @@ class PriceBook:
         Read the operator's prices.
 
         Raises:
-            RateCardWrong: One of them contradicts the card; the old card stays.
+            RateCardWrong, TariffWrong: One of them contradicts the card, or a fixed price
+                no longer covers its feature; the old card stays.
             RecordsUnavailable: SQL does not answer; the old card stays.
         """
         async with self._database.read() as connection:
@@ -42,7 +51,7 @@ class PriceBook:
         versions = [row.version for row in rows]
         if versions == self._versions:
             return
-        self._card = self._shipped.with_overrides(
+        card = self._shipped.with_overrides(
             {
                 "model": row.model,
                 "valid_from": row.valid_from,
@@ -51,7 +60,8 @@ class PriceBook:
             }
             for row in rows
         )
-        self._versions = versions
+        self._check(card)
+        self._card, self._versions = card, versions
 
     async def run(self) -> None:
         """Look for new prices until cancelled."""

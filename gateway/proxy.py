@@ -19,6 +19,7 @@ from gateway.authenticate import Authenticate
 from gateway.background.settler import Settler
 from gateway.endpoints import Endpoint
 from gateway.errors import EndpointNotAllowed, GatewayError, Overloaded, reply_to, said_of
+from gateway.long_reply import LongReply
 from gateway.metered_call import MeteredCall
 from gateway.open_calls import OpenCall, OpenCalls
 from gateway.quote import Quotes
@@ -96,7 +97,7 @@ class Proxy:
             await self._hold(metered)
             try:
                 self._begin(metered)
-                async with self._drains.bounded(receive):
+                async with self._drains.bounded(receive, streams=metered.quote.call.streams):
                     await self._forward(metered, endpoint, answer)
             except BaseException as error:
                 self._note_failure(metered, error)
@@ -142,7 +143,11 @@ class Proxy:
         ceiling = quote.ceiling.credits_used
         try:
             metered.hold = await self._ask_hold(metered, ceiling=ceiling, floor=ceiling)
-        except InsufficientCredits:
+        except InsufficientCredits as refused:
+            least = self._quotes.least(quote)
+            if refused.total < least:
+                # Not even the shortest reply is affordable; counting would not help.
+                raise with_figures(refused, quote, self._quotes, required=ceiling) from None
             quote = metered.quote = await self._quotes.tighten(quote)
             floor = self._quotes.floor(quote)
             ceiling = quote.ceiling.credits_used
@@ -179,12 +184,14 @@ class Proxy:
         except (LedgerUnavailable, asyncio.CancelledError) as error:
             if getattr(error, "reason", IN_DOUBT) == IN_DOUBT:
                 # It may have been held all the same; nothing was forwarded, so it returns.
+                metered.http_status = said_of(error).status
                 self._settler.settle(metered.abandoned())
             raise
 
     async def _forward(self, metered: MeteredCall, endpoint: Endpoint, answer: Reply) -> None:
         """Send the metered body to OpenAI and pass the answer on."""
         asked_ms = metered.elapsed_ms()
+        metered.sent = True
         reply = await self._upstream.open(
             self._endpoint(endpoint), metered.quote.body, transaction_id=metered.id
         )
@@ -193,28 +200,41 @@ class Proxy:
             if not 200 <= reply.status < 300:
                 await self._pass_error(reply, metered, answer)
             elif reply.header(b"content-type").startswith(b"text/event-stream"):
-                await self._pass_stream(reply, metered, answer)
+                await self._pass_stream(reply, metered, answer, asked_ms)
             else:
                 await self._pass_json(reply, metered, answer, asked_ms)
 
     async def _pass_json(
         self, reply: UpstreamReply, metered: MeteredCall, answer: Reply, asked_ms: int
     ) -> None:
-        body = await reply.read(JSON_REPLY_MOST_BYTES)
+        long = LongReply(reply, most_bytes=JSON_REPLY_MOST_BYTES)
+        body = await long.read()
         assert metered.reader is not None
         metered.first_byte_ms = answered_ms = metered.elapsed_ms()
         metered.http_status = reply.status
+        metered.delivered = True
+        if body is None:
+            await answer.start(reply.status, [*reply_headers(reply), *held_headers(metered)])
+            metered.reader.feed_json(await long.pass_on(answer.send))
+            metered.complete = metered.reader.error is None
+            self._settle(metered)
+            await answer.end(b"")
+            return
         metered.reader.feed_json(body)
-        metered.delivered = metered.complete = True
+        metered.complete = metered.reader.error is None
         await self._settle_now(metered)
         overhead_ms = metered.elapsed_ms() - answered_ms + asked_ms
         headers = [*reply_headers(reply), *figure_headers(metered)]
         headers.append((b"x-gateway-overhead-ms", b"%d" % overhead_ms))
         await answer.reply(reply.status, headers, body)
 
-    async def _pass_stream(self, reply: UpstreamReply, metered: MeteredCall, answer: Reply) -> None:
+    async def _pass_stream(
+        self, reply: UpstreamReply, metered: MeteredCall, answer: Reply, asked_ms: int
+    ) -> None:
         metered.http_status = reply.status
+        overhead_ms = b"%d" % asked_ms
         headers = [*reply_headers(reply), *held_headers(metered)]
+        headers.append((b"x-gateway-overhead-ms", overhead_ms))
         await answer.start(reply.status, headers)
         await relay_stream(reply, answer.send, metered)
         assert metered.reader is not None
@@ -244,7 +264,9 @@ class Proxy:
             answered = isinstance(error, Exception) and not isinstance(error, TimeoutError)
             metered.http_status = said_of(error).status if answered else LEFT_STATUS
         # Only an error that says so is known to have sent nothing to OpenAI.
-        metered.cost_is_open = not isinstance(error, GatewayError) and getattr(error, "sent", True)
+        unseen = not isinstance(error, GatewayError) and getattr(error, "sent", True)
+        metered.cost_is_open = metered.sent and unseen
+        metered.cut_by_caller = isinstance(error, TimeoutError)
 
     def _settle(self, metered: MeteredCall) -> None:
         """Hand the settlement over, once; it never waits and never fails."""

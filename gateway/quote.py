@@ -152,6 +152,12 @@ class Quotes:
         least = min(self._min_output_tokens, quote.output_limit)
         return self._ceiling(quote, quote.input_tokens, least).credits_used
 
+    def least(self, quote: Quote) -> Credits:
+        """What the call costs at the very least: a prompt of one token, the shortest reply."""
+        if quote.has_fixed_price:
+            return quote.ceiling.credits_used
+        return self._ceiling(quote, 1, 1).credits_used
+
     def may_fit(self, quote: Quote) -> bool:
         """Whether the output limit may be lowered to what is affordable."""
         return self._may_fit and quote.labels.may_fit and not quote.has_fixed_price
@@ -262,7 +268,12 @@ class Quotes:
 def _check_bounds(quote: Quote, rule: FeatureRule) -> None:
     bounds = (
         ("n", quote.choices, rule.max_n),
-        ("max_completion_tokens", quote.output_limit, rule.max_output_tokens),
+        # A prediction is billed as output where it was wrong.
+        (
+            "max_completion_tokens",
+            quote.output_limit + quote.extra_output,
+            rule.max_output_tokens,
+        ),
     )
     for param, asked, most in bounds:
         if most is not None and asked > most:

@@ -125,6 +125,8 @@ def read_labels(headers: Headers, fields: dict[str, Any], default_feature: str |
 
 
 def _decode(body: bytes) -> Any:
+    if not body:
+        raise RequestRefused("the body is empty; send a JSON object")
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

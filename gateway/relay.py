@@ -35,15 +35,19 @@ class Drains:
         self.running = 0
 
     @asynccontextmanager
-    async def bounded(self, receive: Receive) -> AsyncIterator[None]:
+    async def bounded(self, receive: Receive, *, streams: bool = True) -> AsyncIterator[None]:
         """
         Let the block run as long as the caller is there, and then for `within_s` more.
 
+        A reply that is not streamed comes in one piece, of which nothing was seen until
+        then: it is waited for as long as the upstream's own time limits allow.
+
         Raises:
-            TimeoutError: The caller has left and the time is over.
+            TimeoutError: The caller has left and the time, or the number, is over.
         """
         async with asyncio.timeout(None) as limit:
-            watch = asyncio.get_running_loop().create_task(self._watch(receive, limit))
+            watching = self._watch(receive, limit, within_s=self._within_s if streams else None)
+            watch = asyncio.get_running_loop().create_task(watching)
             try:
                 yield
             finally:
@@ -51,11 +55,16 @@ class Drains:
                     self.running -= 1
                 watch.cancel()
 
-    async def _watch(self, receive: Receive, limit: asyncio.Timeout) -> None:
+    async def _watch(
+        self, receive: Receive, limit: asyncio.Timeout, *, within_s: float | None
+    ) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
         now = asyncio.get_running_loop().time()
-        limit.reschedule(now + self._within_s if self.running < self._most else now)
+        if self.running >= self._most:
+            limit.reschedule(now)
+        elif within_s is not None:
+            limit.reschedule(now + within_s)
         self.running += 1
 
 

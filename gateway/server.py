@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
-from gateway import logs
+from gateway import __version__, logs
 from gateway.app import Gateway
 from gateway.server_protocol import Protocol
 from gateway.settings import Settings, unused
@@ -30,6 +31,10 @@ STARTED_PROBE_S = 0.01  # uvicorn has no event for it.
 
 class PortInUse(Exception):
     """Something else listens there already."""
+
+
+class WorkerNotStarted(Exception):
+    """One of several workers did not start, so none serves."""
 
 
 class Server(uvicorn.Server):
@@ -68,8 +73,13 @@ def serve(settings: Settings, *, workers: int, config_path: Path | None) -> None
     run_loop(_tried(Gateway(settings)))
     if config_path is not None:
         os.environ[CONFIG_VARIABLE] = str(config_path)
+    os.environ["GATEWAY__SERVER__WORKERS"] = str(workers)
     workers_config = config("gateway.server:worker", workers=workers, factory=True, lifespan="on")
-    Multiprocess(workers_config, sockets=[listener]).run()
+    _say_where(listener)
+    supervisor = Multiprocess(workers_config, sockets=[listener])
+    supervisor.run()
+    if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
+        raise WorkerNotStarted("a worker did not start; its log says why")
 
 
 async def _tried(gateway: Gateway) -> None:
@@ -138,7 +148,13 @@ async def run(
         async with _admin_listener(gateway, settings):
             if when_ready is not None:
                 await when_ready()
+            _say_where(listener)
             await serving
+
+
+def _say_where(listener: socket.socket) -> None:
+    host, port = listener.getsockname()[:2]
+    log.info("serving", extra={"host": host, "port": port, "version": __version__})
 
 
 def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:

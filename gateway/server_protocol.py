@@ -51,6 +51,8 @@ class Protocol(HttpToolsProtocol):
             self._refusal = _head_too_large()
             raise self._refusal
         self._in_head, self._head_bytes = False, 0
+        if not _is_plain(self.headers, self.parser.get_http_version()):
+            raise ValueError("not a plain HTTP/1.1 request")
         super().on_headers_complete()
         if self.url[:1] != b"/" or b"#" in self.url:
             self.scope["raw_path"] = self.url
@@ -78,6 +80,15 @@ class Protocol(HttpToolsProtocol):
         # the connection. `Doors` says so instead of waiting for it.
         self.scope["state"]["upgrade"] = True
         self.cycle.keep_alive = False
+
+
+def _is_plain(headers: list[tuple[bytes, bytes]], version: str) -> bool:
+    """One host, and a body whose end two parsers see in the same place."""
+    hosts = [value for name, value in headers if name == b"host"]
+    codings = [value.lower() for name, value in headers if name == b"transfer-encoding"]
+    if len(hosts) > 1 or (version == "1.1" and not hosts):
+        return False
+    return not codings or (codings == [b"chunked"] and version == "1.1")
 
 
 def _size(headers: list[tuple[bytes, bytes]]) -> int:

@@ -114,8 +114,8 @@ def refusal_of_hold(answer: list[Any], ceiling: Credits, floor: Credits) -> Exce
             return BusinessSuspended("this business is suspended; ask your provider")
         case "OWED":
             return CreditsOwed(
-                f"{Credits(answer[2])} credits are owed after a refund or dispute; "
-                "top up to pay them and go on",
+                f"{Credits(answer[2])} credits are owed, because they were taken back when they "
+                "were spent already; top up to pay them and go on",
                 metadata={"owed": str(Credits(answer[2]))},
             )
         case "DONE":

@@ -24,7 +24,7 @@ from storage.answers import (
     refusal_of_hold,
     settled_from,
 )
-from storage.errors import LedgerCorrupt
+from storage.errors import ACCOUNT_FROZEN, LedgerCorrupt, LedgerUnavailable
 from storage.movements import AccountSnapshot, CreditEvent
 from storage.partitions import Partitions
 from storage.scripts import Scripts
@@ -177,17 +177,20 @@ class Balances:
         found: list[Any] = await self._partitions.asking(answer)
         if found[0] != str(epoch):
             raise NoAccount(business)
-        total, held, owed, credit_seq, expires_at_ms = (int(field) for field in found[1:6])
+        try:
+            total, held, owed, credit_seq, expires_at_ms = (int(field) for field in found[1:6])
+        except (TypeError, ValueError):
+            raise _corrupt(p) from None
         return Balance(
             Credits(total), Credits(held), Credits(owed), credit_seq, expires_at_ms, found[6]
         )
 
-    async def overdue(self, partition: int, *, limit: int = 100) -> list[Overdue]:
+    async def overdue(self, partition: int, *, skip: int = 0, limit: int = 100) -> list[Overdue]:
         """Holds whose lease has ended by the clock of Redis, the oldest first."""
         seconds, micros = await self._partitions.asking(self._redis.time())
         now_ms = seconds * 1000 + micros // 1000
         answer: Any = self._redis.zrangebyscore(
-            redis_keys.deadlines(partition), "-inf", now_ms, start=0, num=limit
+            redis_keys.deadlines(partition), "-inf", now_ms, start=skip, num=limit
         )
         members: list[str] = await self._partitions.asking(answer)
         return [Overdue(*member.split(":", 1)) for member in members]
@@ -229,12 +232,18 @@ class Balances:
         await self._partitions.note(partition, seen_when_asked=seen, counter=answer[1])
         if word == "NO_ACCOUNT":
             raise NoAccount(arguments[0])
+        if word == "ACCOUNT_FROZEN":
+            raise LedgerUnavailable(f"an account is frozen: {answer[2]}", reason=ACCOUNT_FROZEN)
         if word == "CORRUPT":
-            raise LedgerCorrupt(
-                f"the account of a business in partition {partition} holds what no script writes"
-            )
+            raise _corrupt(partition)
         assert word != "BAD", f"{script}.lua was given an argument it does not accept"
         return answer
+
+
+def _corrupt(partition: int) -> LedgerCorrupt:
+    return LedgerCorrupt(
+        f"the account of a business in partition {partition} holds what no script writes"
+    )
 
 
 def _keys_of_call(partition: int, business: str, id: str) -> tuple[str, ...]:

@@ -108,6 +108,9 @@ class Limited(LedgerRefusal):
         self.retry_after_s = retry_after_s
 
 
+ACCOUNT_FROZEN = "account_frozen"
+"""One account is not served, and the others of its partition are."""
+
 IN_DOUBT = "in_doubt"
 """Redis was asked and did not answer: the change may or may not have been made."""
 

@@ -27,6 +27,7 @@ from pydantic import (
 
 from gateway.admin.refusals import FieldRefused
 from gateway.currency import decimals_of, parse_money
+from gateway.endpoints import METERED
 from metering.money import Credits
 
 Filled = TypeVar("Filled", bound="Form")
@@ -130,10 +131,20 @@ class NewBusiness(Form):
     expires_after_months: Months | None = None
 
 
+def _served(name: str) -> str:
+    known = sorted(endpoint.name for endpoint in METERED.values())
+    if name not in known:
+        raise ValueError(f"should be one of {', '.join(known)}")
+    return name
+
+
+EndpointName = Annotated[StrictStr, AfterValidator(_served)]
+
+
 class Scopes(Form):
     """What a key may be used for; empty endpoints and models mean all of them."""
 
-    endpoints: Annotated[tuple[Label, ...], Field(max_length=100)] = ()
+    endpoints: Annotated[tuple[EndpointName, ...], Field(max_length=100)] = ()
     models: Annotated[tuple[Label, ...], Field(max_length=100)] = ()
     features: Annotated[tuple[Label, ...], Field(max_length=100)] = ()
 

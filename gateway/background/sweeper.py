@@ -12,8 +12,8 @@ import logging
 from time import monotonic
 
 from storage import redis_keys
-from storage.balances import Balances, NoAccount, NoHold
-from storage.errors import StorageError
+from storage.balances import Balances, NoAccount, NoHold, Overdue
+from storage.errors import ACCOUNT_FROZEN, LedgerUnavailable, StorageError
 from storage.partitions import Partitions
 from storage.scripts import Scripts
 
@@ -83,20 +83,31 @@ class Sweeper:
         return swept
 
     async def _sweep(self, partition: int) -> int:
-        swept = 0
-        for hold in await self._balances.overdue(partition):
-            try:
-                settled = await self._balances.sweep(business=hold.business, id=hold.id)
-            except (NoHold, NoAccount):
-                continue  # Somebody else was faster; the member went with the hold.
-            if settled is not None and settled.is_new:
-                swept += 1
-                log.warning(
-                    "hold_swept",
-                    extra={
-                        "id": hold.id,
-                        "business": hold.business,
-                        "credits": str(settled.charged),
-                    },
-                )
+        swept = left = 0
+        while overdue := await self._balances.overdue(partition, skip=left):
+            for hold in overdue:
+                done = await self._settled(hold)
+                swept += done
+                left += not done
         return swept
+
+    async def _settled(self, hold: Overdue) -> bool:
+        """Settle one hold; what is wrong with one must not keep the others waiting."""
+        try:
+            settled = await self._balances.sweep(business=hold.business, id=hold.id)
+        except (NoHold, NoAccount):
+            return False  # Somebody else was faster; the member went with the hold.
+        except LedgerUnavailable as error:
+            if error.reason != ACCOUNT_FROZEN:
+                raise
+            return False
+        except StorageError as error:
+            log.error("hold_not_swept", extra={"id": hold.id, "error": str(error)[:200]})
+            return False
+        if settled is None or not settled.is_new:
+            return False
+        log.warning(
+            "hold_swept",
+            extra={"id": hold.id, "business": hold.business, "credits": str(settled.charged)},
+        )
+        return True

@@ -27,6 +27,7 @@ CODES = {
     "StorageError": REFUSED,
     "MeteringError": REFUSED,
     "PortInUse": REFUSED,
+    "WorkerNotStarted": REFUSED,
     "DataDirError": REFUSED,
     "EmbeddedStoreError": REFUSED,
     "OSError": REFUSED,

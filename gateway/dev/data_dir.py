@@ -76,7 +76,13 @@ def claimed(data_dir: Path) -> Iterator[Path]:
         DataDirBusy: Another gateway runs there; names its process id.
     """
     data_dir = data_dir.absolute()
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataDirError(
+            f"{data_dir} cannot be a data directory ({error.strerror}); "
+            "choose another with --data-dir"
+        ) from error
     with Lock(data_dir / "gateway.lock") as lock:
         if not lock.take():
             raise DataDirBusy(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,17 +22,34 @@ class Demo:
     name: str
     key: str
     trial: str
+    balance: str = ""
+
+    @property
+    def credits(self) -> str:
+        """What it has, in words."""
+        if self.balance in ("", self.trial):
+            return f"{self.trial} trial credits"
+        return f"{self.balance} credits"
 
 
 async def demo_in(data_dir: Path, database: Database, *, trial: Credits) -> Demo:
     """The demo business of this data directory; it is made at the first start."""
     path = data_dir / "demo.json"
     try:
-        return Demo(**json.loads(path.read_text()))
+        demo = Demo(**json.loads(path.read_text()))
     except FileNotFoundError:
         demo = Demo(NAME, await _make(database, trial), str(trial))
-        private(path, json.dumps(demo.__dict__) + "\n")
-        return demo
+        private(path, json.dumps({"name": demo.name, "key": demo.key, "trial": demo.trial}) + "\n")
+    return replace(demo, balance=await _balance(database, demo.key))
+
+
+async def _balance(database: Database, key: str) -> str:
+    """What is left, as far as it is recorded; empty when the records are others."""
+    async with database.read() as connection:
+        holder = await keys.find(connection, keys.digest_of(key))
+        if holder is None:
+            return ""
+        return str((await businesses.ledger_row(connection, holder.business)).balance)
 
 
 def private(path: Path, text: str) -> None:

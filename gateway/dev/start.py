@@ -133,7 +133,7 @@ def banner(shown: Shown) -> str:
     return f"""
   Gateway   {shown.origin}/v1        {upstream}
   Admin     {shown.origin}/admin     token {shown.admin_token}
-  Business  {shown.demo.name} · {shown.demo.trial} trial credits · key {shown.demo.key}
+  Business  {shown.demo.name} · {shown.demo.credits} · key {shown.demo.key}
   Data      {shown.data_dir}  (embedded {shown.store}, SQLite)
 
   Try:      curl -i {shown.origin}/v1/chat/completions \\

@@ -20,6 +20,7 @@ async def credits_of(business: str, *, balances: Balances, accounts: Accounts) -
     return {
         "balance": str(balance.total),
         "held": str(balance.held),
+        "owed": str(balance.owed),
         "available": str(balance.available),
         "expires_at": iso_of(balance.expires_at_ms),
         "burn_per_day": None,

@@ -69,7 +69,7 @@ local function read_account(key, epoch, counter)
     return nil, {'CORRUPT', counter}
   end
   if found[11] and found[11] ~= '' then
-    return nil, {'FROZEN', counter, found[11]}
+    return nil, {'ACCOUNT_FROZEN', counter, found[11]}
   end
   return account, nil
 end

@@ -43,7 +43,7 @@ async def test_scopes_are_kept(admin):
     id = await admin.business()
     form = {
         "name": "till",
-        "scopes": {"endpoints": ["chat"], "models": ["gpt-5"], "features": ["product"]},
+        "scopes": {"endpoints": ["chat.completions"], "models": ["gpt-5"], "features": ["product"]},
         "default_feature": "product",
         "expires_at": "2027-01-31T12:00:00+01:00",
     }
@@ -58,6 +58,7 @@ async def test_scopes_are_kept(admin):
 WRONG = [
     ({}, "name"),
     ({"name": "a", "scopes": ["chat"]}, "scopes"),
+    ({"name": "a", "scopes": {"endpoints": ["chat"]}}, "scopes.endpoints.0"),
     ({"name": "a", "scopes": {"everything": []}}, "scopes.everything"),
     ({"name": "a", "scopes": {"models": "gpt-5"}}, "scopes.models"),
     ({"name": "a", "scopes": {"models": ["two words"]}}, "scopes.models.0"),
