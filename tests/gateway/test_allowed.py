@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.gateway.refusal import Refusal, refusal_in
@@ -75,7 +77,7 @@ async def test_a_call_beyond_what_its_feature_covers_is_refused(house: House):
     """400 feature_limit_exceeded, naming the field and the bound."""
     acme = await with_scopes(await house.business(), features=frozenset({"idea"}))
     long = [{"role": "user", "content": "word " * 200}]
-    beyond = {
+    beyond: dict[str, dict[str, Any]] = {
         "max_completion_tokens": {"max_completion_tokens": 1001},
         "n": {"n": 2},
         "messages": {"messages": long},
@@ -90,7 +92,7 @@ async def test_a_call_beyond_what_its_feature_covers_is_refused(house: House):
     assert house.openai.requests == []
 
 
-UNBOUNDED = {
+UNBOUNDED: dict[str, dict[str, Any]] = {
     "image_url": {
         "messages": [
             {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://x"}}]}

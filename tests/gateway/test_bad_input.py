@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -213,7 +215,7 @@ async def test_a_long_body_is_read(house: House):
     assert house.openai.requests[0].fields["messages"][0]["content"] == text
 
 
-WRONG_HEADERS = {
+WRONG_HEADERS: dict[str, list[Any]] = {
     "X-Feature": ["f" * 101, "a\tb", "\u00a0".encode(), b"\xff\xfe" * 60],
     "X-User": ["u" * 201, "a\tb", "\u2028".encode()],
     "X-Credits-Fit": ["maybe", "Never", "true", "1", ""],
@@ -257,10 +259,11 @@ async def test_amounts_that_are_none_are_refused_at_the_admins_door(house: House
     """Through the whole house: nothing is bought, nothing is changed, not even audited."""
     acme = await house.business()
     before = await everything(house)
+    amounts: list[object] = [*AMOUNTS, 30, 1.5, None, True, []]
     paths = {"top-ups": {}, "adjustments": {"reason": "by hand"}}
 
     for path, fields in paths.items():
-        for amount in [*AMOUNTS, 30, 1.5, None, True, []]:
+        for amount in amounts:
             if path == "adjustments" and amount == "-1":
                 continue  # An adjustment is signed.
             reply = await house.client.post(

@@ -7,7 +7,7 @@ import logging
 import re
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -44,7 +44,7 @@ ADMIN = [
 ]
 
 
-async def issued(acme: Acme, **given: datetime) -> str:
+async def issued(acme: Acme, **given: Any) -> str:
     """One more key of a business."""
     async with acme.house.database.write() as connection:
         _, secret = await keys.issue(
@@ -137,7 +137,12 @@ async def test_a_key_that_is_revoked_is_refused_by_every_process_at_once(
         heard = asyncio.Event()
         told = there.parts.loops.authenticate
         forget = told.forget
-        monkeypatch.setattr(told, "forget", lambda digest: (forget(digest), heard.set()))
+
+        def forget_and_tell(digest: bytes) -> None:
+            forget(digest)
+            heard.set()
+
+        monkeypatch.setattr(told, "forget", forget_and_tell)
         redis = here.parts.stores.redis
         while (await redis.pubsub_numsub("revoked"))[0][1] < 2:
             await asyncio.sleep(0.001)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from http import HTTPStatus
+from typing import Any
 
 import pytest
 
@@ -66,12 +68,13 @@ def one_of(kind: type[Exception]) -> Exception:
     """An error of this kind."""
     if issubclass(kind, InsufficientCredits):
         return kind("x", available=Credits(0), held=Credits(0), total=Credits(0))
-    special = {
+    make: Any = kind
+    special: dict[str, Callable[[], Exception]] = {
         "MethodNotAllowed": lambda: MethodNotAllowed("x", allowed=("GET",)),
         "CostNotBounded": lambda: CostNotBounded("part", "why"),
         "UnitNotPriced": lambda: UnitNotPriced("model", "unit"),
         "UpstreamBroken": lambda: kind("x"),
-        "Limited": lambda: kind("x", retry_after_s=7.2),
+        "Limited": lambda: make("x", retry_after_s=7.2),
     }
     return special.get(kind.__name__, lambda: kind("x"))()
 

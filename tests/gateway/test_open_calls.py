@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,8 @@ pytestmark = pytest.mark.anyio
 async def noted(acme: Acme) -> Credits:
     """What the one hold of a business says that its call has cost so far."""
     key = redis_keys.holds(redis_keys.partition_of(acme.id), acme.id)
-    (hold,) = await acme.house.parts.stores.redis.hvals(key)
+    redis: Any = acme.house.parts.stores.redis
+    (hold,) = await redis.hvals(key)
     return Credits(int(hold.split("|")[1]))
 
 

@@ -63,7 +63,8 @@ def test_lists_that_disagree_stop_the_update() -> None:
     outcome = update(card(), quotes, valid_from=DAY)
     (found,) = outcome.disagreements
 
-    assert (found.key, found.first, found.second, found.ours) == ("default.output", 8, 9, 10)
+    assert found.key == "default.output"
+    assert (found.first, found.second, found.ours) == (Decimal(8), Decimal(9), Decimal(10))
     assert outcome.card == card()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 
 import httpx2
 import pytest
@@ -174,7 +175,7 @@ async def test_a_caller_that_leaves_while_it_still_sends_is_not_served(house: Ho
     acme = await house.business()
     before = await everything(house)
 
-    async def endless():
+    async def endless() -> AsyncIterator[bytes]:
         yield b'{"model":'
         raise httpx2.ReadError("the caller leaves")
 

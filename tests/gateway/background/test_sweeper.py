@@ -106,3 +106,23 @@ def test_a_redis_that_just_woke_up_gives_the_living_time_to_renew(steady_for_s, 
     sweeper = module.Sweeper(nothing, nothing, Scripts(), lease_s=60.0, every_s=10.0)  # type: ignore[arg-type]
 
     assert sweeper.may_sweep() is may
+
+
+async def test_one_account_in_trouble_keeps_no_other_hold_waiting(house: House):
+    """Corrupt or frozen: it is logged and left, and the sweep goes on."""
+    redis = house.parts.stores.redis
+    corrupt = await house.business("10.00", name="Corrupt")
+    frozen = await house.business("10.00", name="Frozen")
+    acme = await house.business("10.00")
+    for business in (corrupt, frozen, acme):
+        await a_hold(business, "4.00", lease_s=0.001)
+        await lease_ended(business)
+    p = redis_keys.partition_of
+    await redis.hset(redis_keys.account(p(corrupt.id), corrupt.id), "total", "12.5")
+    await redis.hset(redis_keys.account(p(frozen.id), frozen.id), "frozen", "a test")
+
+    swept = await house.parts.loops.sweeper.sweep_once()
+
+    assert swept == 1
+    assert await acme.held() == Credits(0)
+    assert house.parts.ledger.partitions.frozen == {}
