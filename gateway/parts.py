@@ -26,6 +26,7 @@ from gateway.background.sweeper import Sweeper
 from gateway.dev.embedded import EmbeddedStore
 from gateway.doors import Doors
 from gateway.health import Health
+from gateway.holding import Holding
 from gateway.open_calls import OpenCalls
 from gateway.portal.credits import credits_of
 from gateway.portal.models import list_models, show_model
@@ -217,15 +218,19 @@ def make_main_path(
     return Proxy(
         authenticate=loops.authenticate,
         quotes=pricing.quotes,
-        balances=ledger.balances,
-        accounts=ledger.accounts,
+        holding=Holding(
+            balances=ledger.balances,
+            accounts=ledger.accounts,
+            quotes=pricing.quotes,
+            settler=loops.settler,
+            lease_s=settings.holds.lease_s,
+        ),
         upstream=upstream,
         settler=loops.settler,
         open_calls=loops.open_calls,
         drains=Drains(within_s=openai.drain_timeout_s, most=openai.drains_max),
         access_log=access_log,
         admits=loops.backlog.admits,
-        lease_s=settings.holds.lease_s,
         body_max_bytes=settings.server.body_max_bytes,
         out_of_credits_status=settings.credits.out_of_credits_status,
     )

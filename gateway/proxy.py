@@ -19,6 +19,7 @@ from gateway.authenticate import Authenticate
 from gateway.background.settler import Settler
 from gateway.endpoints import Endpoint
 from gateway.errors import EndpointNotAllowed, GatewayError, Overloaded, reply_to, said_of
+from gateway.holding import Holding
 from gateway.long_reply import LongReply
 from gateway.metered_call import MeteredCall
 from gateway.open_calls import OpenCall, OpenCalls
@@ -33,13 +34,8 @@ from gateway.read_call import (
 )
 from gateway.relay import Drains, Receive, Send, relay_stream
 from gateway.reply import Reply, figure_comment, figure_headers, held_headers
-from gateway.shortage import with_figures
 from gateway.upstream import Upstream, UpstreamEndpoint, UpstreamReply, reply_headers
 from gateway.upstream_answers import ERROR_BODY_MOST_BYTES, our_fault, without_ours
-from metering.money import Credits
-from storage.accounts import Accounts
-from storage.balances import Balances, Hold
-from storage.errors import IN_DOUBT, InsufficientCredits, LedgerUnavailable
 from storage.ids import new_id
 
 log = logging.getLogger(__name__)
@@ -59,29 +55,25 @@ class Proxy:
         *,
         authenticate: Authenticate,
         quotes: Quotes,
-        balances: Balances,
-        accounts: Accounts,
+        holding: Holding,
         upstream: Upstream,
         settler: Settler,
         open_calls: OpenCalls,
         drains: Drains,
         access_log: AccessLog,
         admits: Callable[[], bool],
-        lease_s: float,
         body_max_bytes: int,
         out_of_credits_status: int,
     ) -> None:
         self._authenticate = authenticate
         self._quotes = quotes
-        self._balances = balances
-        self._accounts = accounts
+        self._holding = holding
         self._upstream = upstream
         self._settler = settler
         self._open_calls = open_calls
         self._drains = drains
         self._access_log = access_log
         self._admits = admits
-        self._lease_s = lease_s
         self._body_max_bytes = body_max_bytes
         self._out_of_credits_status = out_of_credits_status
         self._endpoints: dict[str, UpstreamEndpoint] = {}
@@ -94,7 +86,7 @@ class Proxy:
         answer = Reply(send)
         try:
             metered = await self._read(scope["headers"], receive, endpoint)
-            await self._hold(metered)
+            metered.hold = await self._holding.hold(metered)
             try:
                 self._begin(metered)
                 async with self._drains.bounded(receive, streams=metered.quote.call.streams):
@@ -132,30 +124,6 @@ class Proxy:
         await self._quotes.check_feature_input(quote)
         return MeteredCall(new_id(), holder, quote, self._quotes)
 
-    async def _hold(self, metered: MeteredCall) -> None:
-        """
-        Set the ceiling aside, or, when that is too much, what the counted prompt needs.
-
-        Bytes bound tokens four times too high; that costs nothing while the balance is
-        ample, and spares the counting.
-        """
-        quote = metered.quote
-        ceiling = quote.ceiling.credits_used
-        try:
-            metered.hold = await self._ask_hold(metered, ceiling=ceiling, floor=ceiling)
-        except InsufficientCredits as refused:
-            least = self._quotes.least(quote)
-            if refused.total < least:
-                # Not even the shortest reply is affordable; counting would not help.
-                raise with_figures(refused, quote, self._quotes, required=ceiling) from None
-            quote = metered.quote = await self._quotes.tighten(quote)
-            floor = self._quotes.floor(quote)
-            ceiling = quote.ceiling.credits_used
-            try:
-                metered.hold = await self._ask_hold(metered, ceiling=ceiling, floor=floor)
-            except InsufficientCredits as refused:
-                raise with_figures(refused, quote, self._quotes, required=ceiling) from None
-
     def _begin(self, metered: MeteredCall) -> None:
         """Fit the call to what was granted, and watch it from now on."""
         if metered.was_fitted:
@@ -165,28 +133,6 @@ class Proxy:
             quote.call, encoding=quote.row.encoding, asked_for_usage=quote.asked_for_usage
         )
         self._open_calls.add(OpenCall(metered.holder.business, metered.id, metered.metered))
-
-    async def _ask_hold(self, metered: MeteredCall, *, ceiling: Credits, floor: Credits) -> Hold:
-        business = metered.holder.business
-
-        async def ask() -> Hold:
-            return await self._balances.hold(
-                business=business,
-                id=metered.id,
-                ceiling=ceiling,
-                floor=floor,
-                lease_s=self._lease_s,
-                note=metered.note(),
-            )
-
-        try:
-            return await self._accounts.opened(business, ask)
-        except (LedgerUnavailable, asyncio.CancelledError) as error:
-            if getattr(error, "reason", IN_DOUBT) == IN_DOUBT:
-                # It may have been held all the same; nothing was forwarded, so it returns.
-                metered.http_status = said_of(error).status
-                self._settler.settle(metered.abandoned())
-            raise
 
     async def _forward(self, metered: MeteredCall, endpoint: Endpoint, answer: Reply) -> None:
         """Send the metered body to OpenAI and pass the answer on."""

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
@@ -144,6 +145,7 @@ async def test_a_client_that_stops_waiting_pays_what_openai_billed(house, sync):
     chat = sync(acme.key, timeout=0.3, max_retries=0).chat.completions
 
     call = asyncio.create_task(asyncio.to_thread(chat.create, model=MODEL, messages=HELLO))
+    left: Any
     (left,) = await asyncio.gather(call, return_exceptions=True)
     openai_may_answer.set()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any, cast
 
 import openai
 import pytest
@@ -42,7 +43,7 @@ async def test_no_credits_cost_exactly_one_request(house, sync, door):
     assert (error.status_code, error.code) == (402, "insufficient_credits")
     assert error.type == "insufficient_quota"
     assert "0.00 are available; top up" in error.message
-    assert error.body["metadata"]["balance"] == "0.00"
+    assert cast(Any, error.body)["metadata"]["balance"] == "0.00"
     assert house.openai.requests == []
 
 
@@ -114,7 +115,7 @@ async def test_an_endpoint_that_is_not_served_is_forbidden_with_the_reason(house
 async def test_a_base_url_without_v1_says_so(house, door):
     """The usual mistake of a new user."""
     acme = await house.business()
-    client = openai.OpenAI(base_url=house.url, api_key=acme.key)
+    client: Any = openai.OpenAI(base_url=house.url, api_key=acme.key)
 
     with pytest.raises(openai.NotFoundError) as raised:
         await asyncio.to_thread(client.chat.completions.create, model=MODEL, messages=HELLO)

@@ -23,8 +23,8 @@ class Ledger:
     """The scripts of one business, with arguments that are right unless a test says so."""
 
     def __init__(self, url: str) -> None:
-        self.redis = connect(url)
-        self._raw = Redis.from_url(url)
+        self.redis: Any = connect(url)
+        self._raw: Any = Redis.from_url(url)
         self._scripts = Scripts(self.redis)
 
     async def begin(self, epoch: str = "1", counter: str = "0") -> list[Any]:
@@ -66,7 +66,7 @@ class Ledger:
         return await self._scripts.call("credit", [META, ACCOUNT, OUTBOX], arguments)
 
     async def account(self) -> dict[str, str]:
-        return await self.redis.hgetall(ACCOUNT)  # type: ignore[no-any-return]
+        return await self.redis.hgetall(ACCOUNT)
 
     async def outbox(self) -> list[dict[str, str]]:
         return [fields for _, fields in await self.redis.xrange(OUTBOX)]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from metering.errors import TariffWrong
 from metering.money import MICRO, PICO, Credits
+from metering.prices import Rate
 from metering.rates import RateCard
 from metering.tariff import FeatureRule, ModelRule, Tariff
 from metering.usage import Unit, Usage
@@ -127,7 +128,7 @@ def test_model_can_be_withdrawn() -> None:
     st.sampled_from([None, "half"]),
 )
 def test_affordable_output_is_the_most_that_the_grant_covers(
-    rate: object, went_in: int, n: int, granted: int, minimum: str, feature: str | None
+    rate: Rate, went_in: int, n: int, granted: int, minimum: str, feature: str | None
 ) -> None:
     """One token more for each choice would not be covered."""
     rules = tariff(minimum=minimum, features={"half": FeatureRule(multiplier=Decimal("0.37"))})
@@ -137,12 +138,12 @@ def test_affordable_output_is_the_most_that_the_grant_covers(
         n,
         Credits(granted),
         feature=feature,
-        feature_in_scope=True,  # type: ignore[arg-type]
+        feature_in_scope=True,
     )
 
     def needs(output: int) -> int:
         usage = Usage({Unit.INPUT: went_in, Unit.OUTPUT: output * n})
-        return rules.ceiling(rate, usage, feature, True).credits_used.micro  # type: ignore[arg-type]
+        return rules.ceiling(rate, usage, feature, True).credits_used.micro
 
     assert most == 0 or needs(most) <= granted
     assert needs(most + 1) > granted

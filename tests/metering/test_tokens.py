@@ -95,8 +95,13 @@ def test_encoding_is_loaded_once_for_all_threads(monkeypatch: pytest.MonkeyPatch
     """Eight callers at once cost one load."""
     loads: list[str] = []
     load = tokens._load
+
+    def noted_load(name: str) -> object:
+        loads.append(name)
+        return load(name)
+
     monkeypatch.setattr(tokens, "_encodings", {})
-    monkeypatch.setattr(tokens, "_load", lambda name: loads.append(name) or load(name))
+    monkeypatch.setattr(tokens, "_load", noted_load)
     together = threading.Barrier(8)
 
     def one_caller() -> int:
