@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Table, func, insert, or_, select, update
+from sqlalchemy import ARRAY, Select, Table, any_, bindparam, func, or_, select, update
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from metering.money import Credits, Usd
 from storage import balance_rows, pages, partition_rows
+from storage.bulk_insert import insert_rows
 from storage.database import insert_if_new
 from storage.errors import NotFound
 from storage.ids import known_id
 from storage.outbox import Entry
 from storage.recording import Batch, Place, Recorded
+from storage.tables import Id, ai_usage_alerts, api_keys, credit_movements
 from storage.tables import ai_transactions as table
-from storage.tables import ai_usage_alerts, api_keys, credit_movements
 
 LAST_USED_EVERY = timedelta(minutes=1)  # How exact a key's last use is; each step is a write.
 
@@ -113,10 +115,21 @@ async def _stored(connection: AsyncConnection, entries: Collection[Entry]) -> di
     others = [entry.id for entry in entries if entry.kind != "transaction"]
     for stored_in, ids in ((table, calls), (credit_movements, others)):
         if ids:
-            columns = select(stored_in.c.id, stored_in.c.epoch, stored_in.c.seq)
-            found = await connection.execute(columns.where(stored_in.c.id.in_(ids)))
+            query = _places(stored_in, connection.dialect.name)
+            found = await connection.execute(query, {"ids": ids})
             places |= {id: (epoch, seq) for id, epoch, seq in found}
     return places
+
+
+@cache
+def _places(stored_in: Table, dialect: str) -> Select[Any]:
+    """Id, epoch and seq of the rows whose ids are given; made once, asked all the time."""
+    columns = stored_in.c
+    query = select(columns.id, columns.epoch, columns.seq)
+    if dialect == "postgresql":
+        # One parameter, however many ids; each one of its own would cost more than the rows.
+        return query.where(columns.id == any_(bindparam("ids", type_=ARRAY(Id))))
+    return query.where(columns.id.in_(bindparam("ids", expanding=True)))
 
 
 async def _armed(connection: AsyncConnection, entries: Collection[Entry]) -> dict[str, int]:
@@ -134,8 +147,10 @@ async def _armed(connection: AsyncConnection, entries: Collection[Entry]) -> dic
 
 
 async def _write(connection: AsyncConnection, batch: Batch, at: datetime) -> None:
-    await _insert(connection, table, batch.transactions)
-    await _insert(connection, credit_movements, batch.movements)
+    for into, rows in ((table, batch.transactions), (credit_movements, batch.movements)):
+        # Ordered, so that the index of a business grows at one place for each.
+        rows.sort(key=lambda row: (row["business_id"], row["seq"] or 0))
+        await insert_rows(connection, into, rows)
     if batch.alerts:
         await connection.execute(insert_if_new(connection, ai_usage_alerts), batch.alerts)
     await balance_rows.write(connection, batch.balances.values(), at)
@@ -143,13 +158,6 @@ async def _write(connection: AsyncConnection, batch: Batch, at: datetime) -> Non
     for partition, reason in batch.recorded.lost.items():
         await partition_rows.freeze(connection, partition, reason)
     await _note_use(connection, batch.transactions, at)
-
-
-async def _insert(connection: AsyncConnection, into: Table, rows: list[dict[str, Any]]) -> None:
-    # Ordered, so that the index of a business grows at one place for each.
-    if rows:
-        rows.sort(key=lambda row: (row["business_id"], row["seq"] or 0))
-        await connection.execute(insert(into), rows)
 
 
 async def _note_use(
@@ -167,8 +175,8 @@ async def _note_use(
 
 async def stored_ids(connection: AsyncConnection, ids: Collection[str]) -> set[str]:
     """Those of `ids` that are recorded."""
-    found = await connection.execute(select(table.c.id).where(table.c.id.in_(list(ids))))
-    return set(found.scalars())
+    query = _places(table, connection.dialect.name)
+    return {row[0] for row in await connection.execute(query, {"ids": list(ids)})}
 
 
 async def outcome_of(connection: AsyncConnection, id: str) -> StoredOutcome | None:
