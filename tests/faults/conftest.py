@@ -55,11 +55,27 @@ def durable_redis(folder: Path) -> Iterator[Engine]:
 
 @pytest.fixture(params=["durable_valkey+sqlite", "durable_redis+postgres"])
 async def site(request: pytest.FixtureRequest, folder: Path) -> AsyncIterator[Site]:
-    """A site on each engine; the test runs twice."""
+    """A site on each engine: the test runs twice."""
     redis, sql = request.param.split("+")
     engine: Engine = request.getfixturevalue(redis)
     records_url: str = request.getfixturevalue(f"{sql}_records_url")
-    async with open_site(
-        folder, redis_url=engine.url, records_url=records_url, **SETTINGS
-    ) as opened:
+    async with open_site(folder, engine, records_url, **SETTINGS) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def one_site(
+    durable_valkey: Engine, sqlite_records_url: str, folder: Path
+) -> AsyncIterator[Site]:
+    """A site on Valkey and SQLite, for what does not depend on the engines."""
+    async with open_site(folder, durable_valkey, sqlite_records_url, **SETTINGS) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def site_of_two(
+    durable_redis: Engine, postgres_records_url: str, folder: Path
+) -> AsyncIterator[Site]:
+    """A site on Redis and PostgreSQL, which more than one gateway may share."""
+    async with open_site(folder, durable_redis, postgres_records_url, **SETTINGS) as opened:
         yield opened

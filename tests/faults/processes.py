@@ -64,6 +64,42 @@ class Process:
                 await asyncio.sleep(PROBE_S)
 
 
+class Gateway:
+    """`gateway serve` on a port of its own; it may be killed, and be started again there."""
+
+    def __init__(self, name: str, *, environ: Mapping[str, str], folder: Path) -> None:
+        self.log = folder / f"{name}.log"
+        self._environ = environ
+        self._port = free_port()
+        self._process: Process | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens, whenever it runs."""
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def last_words(self) -> str:
+        """The end of its log."""
+        return self.log.read_text()[-2000:] if self.log.exists() else ""
+
+    async def starts(self) -> None:
+        """Start it, and wait until it is ready."""
+        arguments = ("serve", "--port", str(self._port))
+        self._process = Process("gateway", *arguments, environ=self._environ, log=self.log)
+        await self._process.answers(f"{self.url}/readyz")
+
+    def is_killed(self) -> None:
+        """`kill -9`."""
+        if self._process is not None:
+            self._process.kill()
+
+    async def is_stopped(self) -> int:
+        """SIGTERM; gives the exit code."""
+        assert self._process is not None, "it was started"
+        return await self._process.terminated()
+
+
 async def _is_good(client: httpx2.AsyncClient, url: str) -> bool:
     try:
         return (await client.get(url)).status_code == 200

@@ -1,25 +1,20 @@
 """
-A site: what a gateway needs around it, and a gateway on it that may be killed and come back.
+A site: two gateways that may be killed, and what they need around them.
 
-Redis, SQL and the stub OpenAI outlive the gateway. The stub keeps its bills in a file, so
-what it billed is known whatever happened to those who called it.
+SQL and the stub OpenAI outlive the gateways, and Redis keeps every write on disk. The stub
+keeps its bills in a file, so what it billed is known whatever happened to who asked it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-import random
-from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic
 from typing import Any
-
-import httpx2
-from redis.asyncio import Redis
 
 from gateway.dev import stub_bills
 from gateway.dev.stub_bills import Bill
@@ -29,56 +24,51 @@ from metering.money import Credits
 from metering.rates import RateCard
 from metering.tariff import Tariff
 from metering.usage import Unit, Usage
-from storage import businesses, keys, purchases, redis_keys
+from storage import businesses, keys, movements, purchases, redis_keys
 from storage.database import Database
 from storage.keys import Scopes
 from storage.scripts import connect
-from tests.faults.processes import PROBE_S, Process, free_port
-from tests.house import MODEL, OUR_KEY
+from tests import engines
+from tests.engine import Engine
+from tests.faults.processes import PROBE_S, Gateway, Process, free_port
+from tests.house import OUR_KEY
 from tests.laws.laws import check_stores, nothing_is_left
 from tests.laws.seen import Seen
 
 LEASE_S = 1
 SWEEP_EVERY_S = 0.2
 
-# A lease, the steady one that a gateway waits for after its start, a sweep, and the
-# slowness of two busy cores.
-FREE_AGAIN_WITHIN_S = 30.0
-
-TOPPED_UP = Credits.parse("100000")
+# For whatever must come to be by itself. The longest is a lease, the steady one that a
+# gateway waits for after its start, and a sweep; the rest is for two busy cores.
+WITHIN_S = 30.0
 
 
 @dataclass
 class Site:
-    """Stores, a stub OpenAI and a gateway, each of them a process."""
+    """
+    Stores, a stub OpenAI and gateways, each of them a process.
+
+    Attributes:
+        gateway: Not started yet, like `another`.
+        topped_up: What the business of this site was given so far.
+    """
 
     folder: Path
     environ: dict[str, str]
-    redis: Redis
+    redis: Any
     database: Database
     openai: Process
-    port: int
-    gateway: Process | None = None
-    kills: int = 0
-    told: Counter[str] = field(default_factory=Counter)
+    engine: Engine
+    gateway: Gateway
+    another: Gateway
+    business: str = ""
+    topped_up: Credits = Credits(0)
 
-    @property
-    def url(self) -> str:
-        """Where the gateway listens, whenever it runs."""
-        return f"http://127.0.0.1:{self.port}"
-
-    async def starts(self) -> None:
-        """Start the gateway, and wait until it is ready."""
-        arguments = ("serve", "--port", str(self.port))
-        log = self.folder / "gateway.log"
-        self.gateway = Process("gateway", *arguments, environ=self.environ, log=log)
-        await self.gateway.answers(f"{self.url}/readyz")
-
-    def kills_gateway(self) -> None:
-        """`kill -9`."""
-        assert self.gateway is not None
-        self.gateway.kill()
-        self.kills += 1
+    def loses_redis(self) -> None:
+        """`kill -9` of Redis, which is started again on what it has written."""
+        start = {"valkey": engines.start_valkey, "redis": engines.start_redis}[self.engine.name]
+        self.engine.kill()
+        self.engine = start(self.engine.directory)
 
     @property
     def bills(self) -> list[Bill]:
@@ -87,22 +77,53 @@ class Site:
 
     async def billed(self, count: int) -> None:
         """Wait until so many calls have been billed."""
-        while len(self.bills) < count:
-            await asyncio.sleep(PROBE_S / 10)
+
+        async def are_billed() -> bool:
+            return len(self.bills) >= count
+
+        await self._until(are_billed)
 
     async def held(self, count: int) -> None:
         """Wait until exactly so many holds are open."""
-        while sum([await self.redis.zcard(_deadlines(p)) for p in _PARTITIONS]) != count:
-            await asyncio.sleep(PROBE_S / 10)
+
+        async def are_held() -> bool:
+            return count == sum([await self.redis.zcard(_deadlines(p)) for p in _PARTITIONS])
+
+        await self._until(are_held)
 
     async def noted(self) -> None:
         """Wait until the cost so far of a call is noted in its hold."""
-        metered = 0
-        while not metered:
-            await asyncio.sleep(PROBE_S)
-            async for key in self.redis.scan_iter("*:holds:*"):
-                for hold in await self.redis.hvals(key):
-                    metered += int(hold.split("|")[1])
+
+        async def is_noted() -> bool:
+            holds = [key async for key in self.redis.scan_iter("*:holds:*")]
+            texts = [text for key in holds for text in await self.redis.hvals(key)]
+            return any(int(text.split("|")[1]) > 0 for text in texts)
+
+        await self._until(is_noted)
+
+    async def quiet(self) -> None:
+        """Wait until nothing is held and all is in SQL and in Redis; it must come by itself."""
+
+        async def is_recorded() -> bool:
+            return not sum([await self.redis.xlen(_outbox(p)) for p in _PARTITIONS])
+
+        async def is_credited() -> bool:
+            async with self.database.read() as connection:
+                return not await movements.unapplied_businesses(connection, 1)
+
+        await self.held(0)
+        await self._until(is_recorded)
+        await self._until(is_credited)
+
+    async def _until(self, is_so: Callable[[], Awaitable[bool]]) -> None:
+        """Look until it is so: other processes have no event that we could wait for."""
+        deadline = monotonic() + WITHIN_S
+        while not await is_so():
+            assert monotonic() < deadline, (
+                f"it did not come to that within {WITHIN_S:g} s; the log ends:\n"
+                f"{self.gateway.last_words}"
+            )
+            await asyncio.sleep(PROBE_S / 4)
 
     def price_of(self, bill: Bill) -> Credits:
         """What a bill of OpenAI's is to be charged, worked out by hand."""
@@ -119,15 +140,8 @@ class Site:
         """What the gateway charges, by its settings."""
         return tariff_of(Settings.load(None, self.environ))
 
-    async def quiet(self) -> None:
-        """Wait until nothing is held and everything is in SQL; it must come to that by itself."""
-        async with asyncio.timeout(FREE_AGAIN_WITHIN_S):
-            await self.held(0)
-            while sum([await self.redis.xlen(_outbox(p)) for p in _PARTITIONS]):
-                await asyncio.sleep(PROBE_S)
-
-    async def business(self) -> str:
-        """A business with plenty of credits; gives its key."""
+    async def opens_business(self) -> str:
+        """Make the business of this site, with plenty of credits; gives its key."""
         at = datetime.now(UTC)
         async with self.database.write() as connection:
             made = await businesses.add(
@@ -137,8 +151,16 @@ class Site:
             _, key = await keys.issue(
                 connection, business=made.id, name="test", scopes=scopes, at=at
             )
-            await purchases.top_up(connection, business=made.id, credits=TOPPED_UP, at=at)
+        self.business = made.id
+        await self.tops_up("100000")
         return key
+
+    async def tops_up(self, credits: str) -> None:
+        """Write a top-up to SQL, as the command line does: a gateway brings it to Redis."""
+        added, at = Credits.parse(credits), datetime.now(UTC)
+        async with self.database.write() as connection:
+            await purchases.top_up(connection, business=self.business, credits=added, at=at)
+        self.topped_up += added
 
     async def obeys_the_laws(self) -> Seen:
         """Every law, and no forgotten key; gives what was seen."""
@@ -159,17 +181,17 @@ _deadlines, _outbox = redis_keys.deadlines, redis_keys.outbox
 
 @asynccontextmanager
 async def open_site(
-    folder: Path, *, redis_url: str, records_url: str, **settings: str
+    folder: Path, redis_engine: Engine, records_url: str, **settings: str
 ) -> AsyncIterator[Site]:
     """
-    A site whose gateway is not started yet.
+    A site whose gateways are not started yet.
 
     Args:
         settings: As in the environment, lower case: `features__idea__credits="2.50"`.
     """
-    port, stub_port = free_port(), free_port()
+    stub_port = free_port()
     given = {
-        "redis__url": redis_url,
+        "redis__url": redis_engine.url,
         "sql__url": records_url,
         "openai__base_url": f"http://127.0.0.1:{stub_port}/v1",
         "openai__api_key": OUR_KEY,
@@ -182,81 +204,16 @@ async def open_site(
     arguments = ("--port", str(stub_port), "--billed", str(billed), "--api-key", OUR_KEY)
     log = folder / "stub.log"
     openai = Process("gateway.dev.stub_openai", *arguments, environ={}, log=log)
-    database = Database.open(records_url)
-    redis = connect(redis_url)
-    site = Site(folder, environ, redis, database, openai, port)
+    redis, database = connect(redis_engine.url), Database.open(records_url)
+    one, another = (Gateway(name, environ=environ, folder=folder) for name in ("one", "another"))
+    site = Site(folder, environ, redis, database, openai, redis_engine, one, another)
     try:
         await openai.answers(f"http://127.0.0.1:{stub_port}/stub/health")
         yield site
     finally:
-        if site.gateway is not None:
-            site.gateway.kill()
+        for process in (one, another):
+            process.is_killed()
         openai.kill()
+        site.engine.kill()
         await redis.aclose()
         await database.close()
-
-
-class Load:
-    """
-    Callers of one business, each making one call after the other, JSON and streams mixed.
-
-    A caller whose call was cut, or who finds nobody there, goes on with the next one once
-    somebody is.
-    """
-
-    def __init__(self, site: Site, key: str, *, seed: int) -> None:
-        self._site = site
-        self._key = key
-        self._random = random.Random(seed)
-        self._left = 0
-
-    async def makes(self, calls: int, *, at_once: int) -> None:
-        """Make so many calls."""
-        self._left = calls
-        limits = httpx2.Limits(max_connections=at_once)
-        async with httpx2.AsyncClient(
-            base_url=self._site.url, limits=limits, timeout=60
-        ) as client:
-            await asyncio.gather(*(self._call_on(client) for _ in range(at_once)))
-
-    async def streams(self, **script: Any) -> None:
-        """One stream, at the price of its tokens, whose reply may be cut."""
-        body, headers = self._call(stream=True, **script)
-        headers.pop("X-Feature", None)
-        with suppress(httpx2.TransportError):
-            async with httpx2.AsyncClient(base_url=self._site.url, timeout=60) as client:
-                await client.post("/v1/chat/completions", json=body, headers=headers)
-
-    async def _call_on(self, client: httpx2.AsyncClient) -> None:
-        while self._left:
-            self._left -= 1
-            body, headers = self._call()
-            try:
-                reply = await client.post("/v1/chat/completions", json=body, headers=headers)
-                self._site.told[str(reply.status_code)] += 1
-            except httpx2.ConnectError:
-                self._left += 1  # Nobody was there: the call was not made.
-                await asyncio.sleep(PROBE_S)
-            except httpx2.TransportError:
-                self._site.told["cut"] += 1
-
-    def _call(
-        self, *, stream: bool | None = None, **script: Any
-    ) -> tuple[dict[str, Any], dict[str, str]]:
-        """One call: a stream or not, at a fixed price or not, of some length in time."""
-        draw = self._random
-        script = {
-            "chunks": draw.randint(1, 30),
-            "latency_ms": draw.randint(0, 120),
-            "delay_ms": draw.randint(0, 8),
-        } | script
-        content = f"[[stub {json.dumps(script)}]] Hello"
-        body = {
-            "model": MODEL,
-            "messages": [{"role": "user", "content": content}],
-            "stream": draw.random() < 0.5 if stream is None else stream,
-        }
-        headers = {"Authorization": f"Bearer {self._key}"}
-        if draw.random() < 0.3:
-            headers["X-Feature"] = "idea"
-        return body, headers

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from redis.asyncio import Redis
 from sqlalchemy import Table, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -64,8 +63,8 @@ class Seen:
         return [entry for entry in self.outbox if entry["business"] == business]
 
 
-async def look(redis: Redis, database: Database) -> Seen:
-    """Read all of it; `redis` decodes."""
+async def look(redis: Any, database: Database) -> Seen:
+    """Read all of it; `redis` decodes, which its types do not know."""
     async with database.read() as connection:
         transactions = await _rows(connection, tables.ai_transactions)
         movements = await _rows(connection, tables.credit_movements)
@@ -96,7 +95,7 @@ async def _rows(connection: AsyncConnection, table: Table) -> list[Any]:
     return list((await connection.execute(select(table))).all())
 
 
-async def _accounts(redis: Redis, businesses: list[str]) -> dict[str, Account]:
+async def _accounts(redis: Any, businesses: list[str]) -> dict[str, Account]:
     accounts = {}
     for business in businesses:
         key = redis_keys.account(redis_keys.partition_of(business), business)
@@ -107,13 +106,13 @@ async def _accounts(redis: Redis, businesses: list[str]) -> dict[str, Account]:
     return accounts
 
 
-async def _holds(redis: Redis, business: str) -> dict[str, str]:
+async def _holds(redis: Any, business: str) -> dict[str, str]:
     key = redis_keys.holds(redis_keys.partition_of(business), business)
     holds: dict[str, str] = await redis.hgetall(key)
     return holds
 
 
-async def _deadlines(redis: Redis) -> set[tuple[str, str]]:
+async def _deadlines(redis: Any) -> set[tuple[str, str]]:
     members: set[tuple[str, str]] = set()
     for partition in range(redis_keys.PARTITIONS):
         for member in await redis.zrange(redis_keys.deadlines(partition), 0, -1):
@@ -122,7 +121,7 @@ async def _deadlines(redis: Redis) -> set[tuple[str, str]]:
     return members
 
 
-async def _outbox(redis: Redis) -> list[dict[str, str]]:
+async def _outbox(redis: Any) -> list[dict[str, str]]:
     entries: list[dict[str, str]] = []
     for partition in range(redis_keys.PARTITIONS):
         entries += [fields for _, fields in await redis.xrange(redis_keys.outbox(partition))]
