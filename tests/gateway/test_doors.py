@@ -225,7 +225,7 @@ async def test_a_mistake_of_ours_is_told_without_its_text(house, monkeypatch):
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("the secret is 42")
 
-    monkeypatch.setattr("gateway.portal.credits.datetime", broken)
+    monkeypatch.setattr("gateway.portal.credits.iso_of", broken)
     reply = await house.client.get("/v1/credits", headers=acme.headers)
 
     assert reply.status_code == 500
