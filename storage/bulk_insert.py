@@ -21,6 +21,10 @@ COPIED_FROM = 8
 
 Rows = Sequence[dict[str, Any]]
 
+# A value that cannot be written at all is refused by the driver, in plain Python's words.
+_NO_SUCH_VALUE = (TypeError, ValueError, OverflowError)
+_DRIVER_SAYS = (asyncpg.PostgresError, asyncpg.InterfaceError, *_NO_SUCH_VALUE)
+
 
 async def insert_rows(connection: AsyncConnection, into: Table, rows: Rows) -> None:
     """
@@ -39,7 +43,7 @@ async def insert_rows(connection: AsyncConnection, into: Table, rows: Rows) -> N
     driver: Any = pooled.driver_connection
     try:
         await driver.copy_records_to_table(into.name, records=records, columns=columns)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except _DRIVER_SAYS as error:
         raise _as_of_a_statement(error, f"COPY {into.name}") from error
 
 
@@ -64,7 +68,7 @@ def _as_of_a_statement(error: Exception, statement: str) -> DBAPIError:
     kind = DBAPIError
     if isinstance(error, asyncpg.IntegrityConstraintViolationError):
         kind = IntegrityError
-    elif isinstance(error, asyncpg.PostgresDataError | asyncpg.DataError):
+    elif isinstance(error, (asyncpg.DataError, *_NO_SUCH_VALUE)):
         kind = DataError
-    lost = isinstance(error, asyncpg.InterfaceError) and kind is DBAPIError
+    lost = kind is DBAPIError and isinstance(error, asyncpg.InterfaceError)
     return kind(statement, None, error, hide_parameters=True, connection_invalidated=lost)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,8 @@ async def sweep_all(house: House, acme: Acme) -> None:
     """End every lease of a business, as if its gateway had been silent, and sweep."""
     deadlines = redis_keys.deadlines(redis_keys.partition_of(acme.id))
     redis = house.parts.stores.redis
-    for member in await redis.zrange(deadlines, 0, -1):
+    members: list[Any] = await redis.zrange(deadlines, 0, -1)
+    for member in members:
         await redis.zadd(deadlines, {member: 1})
     assert await house.parts.loops.sweeper.sweep_once() == 1
 

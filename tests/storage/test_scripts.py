@@ -13,6 +13,7 @@ from storage import redis_keys
 from storage.errors import IN_DOUBT, LedgerUnavailable
 from storage.scripts import Scripts, connect
 from tests.engines import start_valkey
+from tests.storage.redis_door import RedisDoor
 
 pytestmark = pytest.mark.anyio
 
@@ -86,6 +87,48 @@ async def test_what_redis_refuses_is_refused_and_not_in_doubt(
         await redis.config_set("maxmemory", "0")
 
     assert refused.value.reason == "refused"
+
+
+async def test_a_call_whose_connection_was_lost_is_sent_once_more(redis_url: str) -> None:
+    """It ran the first time too, and is known by its id: the second answer says so."""
+    async with RedisDoor.to(redis_url) as door:
+        redis = connect(f"redis://localhost:{door.port}")
+        scripts = Scripts(redis)
+        await _begin(scripts)
+        door.cuts = 1
+
+        assert await _begin(scripts) == ["EXISTS", 0]
+        assert len([piece for piece in door.asked if b"EVALSHA" in piece]) == 3
+        assert scripts.steady_since is not None
+        await scripts.close()
+        await redis.aclose()
+
+
+async def test_a_call_that_was_lost_twice_is_in_doubt(redis_url: str) -> None:
+    """So is one that was lost, after which nobody was there any more."""
+    async with RedisDoor.to(redis_url) as door:
+        redis = connect(f"redis://localhost:{door.port}")
+        scripts = Scripts(redis)
+        await _begin(scripts)
+
+        door.cuts = 2
+        with pytest.raises(LedgerUnavailable) as twice:
+            await _begin(scripts)
+        assert twice.value.reason == IN_DOUBT
+        assert scripts.steady_since is None
+
+        await _begin(scripts)
+        door.cuts = 1
+        door.shut()
+        with pytest.raises(LedgerUnavailable) as alone:
+            await _begin(scripts)
+        assert alone.value.reason == IN_DOUBT
+
+        with pytest.raises(LedgerUnavailable) as unsent:
+            await _begin(scripts)
+        assert unsent.value.reason != IN_DOUBT
+        await scripts.close()
+        await redis.aclose()
 
 
 async def test_silence_is_unknown_and_never_no(tmp_path: Path) -> None:
