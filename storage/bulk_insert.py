@@ -71,4 +71,4 @@ def _as_of_a_statement(error: Exception, statement: str) -> DBAPIError:
     elif isinstance(error, (asyncpg.DataError, *_NO_SUCH_VALUE)):
         kind = DataError
     lost = kind is DBAPIError and isinstance(error, asyncpg.InterfaceError)
-    return kind(statement, None, error, hide_parameters=True, connection_invalidated=lost)
+    return kind(statement, None, error, connection_invalidated=lost)

@@ -14,6 +14,7 @@ class RedisDoor:
 
     Attributes:
         port: Where it listens, on localhost.
+        inside: Connections that are open.
         asked: What came in, one piece for each read.
         cuts: So many next pieces are passed to Redis, and then the connection is closed.
         answers_pass: Cleared, it keeps what Redis answers until it is set again.
@@ -24,6 +25,7 @@ class RedisDoor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._listener: asyncio.Server | None = None
         self.port = 0
+        self.inside = 0
         self.asked: list[bytes] = []
         self.cuts = 0
         self.answers_pass = asyncio.Event()
@@ -53,6 +55,7 @@ class RedisDoor:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        self.inside += 1
         from_redis, to_redis = await asyncio.open_unix_connection(self._socket)
         answers = asyncio.ensure_future(self._pass_answers(from_redis, writer))
         try:
@@ -63,6 +66,7 @@ class RedisDoor:
                     self.cuts -= 1
                     break
         finally:
+            self.inside -= 1
             answers.cancel()
             to_redis.close()
             with suppress(ConnectionError):

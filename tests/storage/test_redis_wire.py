@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import time
 from collections.abc import AsyncIterator
@@ -57,6 +58,16 @@ async def test_commands_come_back_in_their_order(redis_url: str) -> None:
         assert await second == [None]
 
 
+async def test_an_answer_that_nobody_waits_for_any_more_is_dropped(redis_url: str) -> None:
+    """And the next one is the next one's."""
+    async with wired(redis_url) as wire:
+        first, second = wire.send([("ECHO", "one")]), wire.send([("ECHO", "two")])
+        first.cancel()
+
+        assert await second == ["two"]
+        assert wire.is_open
+
+
 async def test_tcp_and_a_database_of_the_url(redis_url: str) -> None:
     """As redis-py reads it."""
     async with (
@@ -84,10 +95,10 @@ async def test_tls_is_spoken_where_the_url_says_so(redis_url: str) -> None:
 async def test_a_wrong_password_is_told_without_it(redis_url: str) -> None:
     """Who reads the log must not learn what was tried."""
     secret = "open-sesame"
-    socket = redis_url.removeprefix("unix://")
+    path = redis_url.removeprefix("unix://")
 
     with pytest.raises(NotConnected) as refused:
-        await Wire.open(connect(f"unix://somebody:{secret}@{socket}"), answer_within_s=5)
+        await Wire.open(connect(f"unix://somebody:{secret}@{path}"), answer_within_s=5)
 
     assert secret not in str(refused.value)
 
@@ -124,6 +135,8 @@ async def test_silence_ends_the_connection(redis_url: str) -> None:
             with pytest.raises(TimeoutError):
                 await second
             assert not wire.is_open
+            while door.inside:
+                await asyncio.sleep(0.001)
 
 
 @pytest.mark.parametrize("words", [b"-ERR max number of clients reached\r\n", b"HTTP/1.1 400\r\n"])
@@ -137,14 +150,21 @@ async def test_words_that_nobody_asked_for_end_the_connection(words: bytes) -> N
             wire.send([("PING",)])
 
 
-def test_a_process_that_was_away_finds_its_answer(redis_url: str) -> None:
-    """uvloop rings its timers before it reads: we were silent, and not Redis."""
+def test_a_process_that_was_busy_finds_its_answer(redis_url: str) -> None:
+    """uvloop rings its timers before it reads on: we were silent, and not Redis."""
 
-    async def away() -> list[Any]:
-        async with wired(redis_url, answer_within_s=0.1) as wire:
-            answer = wire.send([("PING",)])
-            await asyncio.sleep(0)
+    async def busy() -> list[Any]:
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair()
+
+        def work() -> None:
+            loop.remove_reader(ours)
             time.sleep(0.2)
-            return await answer
 
-    assert uvloop.run(away()) == ["PONG"]
+        with ours, theirs:
+            async with wired(redis_url, answer_within_s=0.1) as wire:
+                loop.add_reader(ours, work)
+                theirs.send(b"!")
+                return await wire.send([("PING",)])
+
+    assert uvloop.run(busy()) == ["PONG"]
