@@ -2,7 +2,7 @@
 Builds every part once, in order, and closes them in reverse. The only wiring.
 
 The order is the dependency: the stores, the ledger, the prices, the background loops, the
-main path, the doors. `parts.py` says how each is made.
+main path, the doors. `parts.py` and `loops.py` say how each is made.
 """
 
 from __future__ import annotations
@@ -17,17 +17,19 @@ from typing import Any
 
 from gateway.background.recorder import Recorder
 from gateway.background.settler import Settler
+from gateway.loops import Loops, make_loops
+from gateway.metrics import Metrics
 from gateway.parts import (
-    Loops,
     Parts,
     make_doors,
-    make_loops,
     make_main_path,
-    open_ledger,
     open_pricing,
-    open_stores,
 )
+from gateway.recording import Recording, make_recording
 from gateway.settings import Settings
+from gateway.stores import open_ledger, open_stores
+from gateway.tally import Tally
+from storage.redis_keys import PARTITIONS
 
 log = logging.getLogger(__name__)
 
@@ -44,14 +46,22 @@ class Gateway:
     Args:
         settings: Checked already; secrets are unwrapped here and nowhere else.
         data_dir: Where an embedded Valkey lives.
+        metrics_dir: Where the workers of one gateway add up their metrics.
 
     Attributes:
         parts: What it is made of, while it runs.
     """
 
-    def __init__(self, settings: Settings, *, data_dir: Path | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        data_dir: Path | None = None,
+        metrics_dir: Path | None = None,
+    ) -> None:
         self._settings = settings
         self._data_dir = data_dir
+        self._metrics_dir = metrics_dir
         self.parts: Parts | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -72,12 +82,14 @@ class Gateway:
         """
         async with AsyncExitStack() as stack:
             settings = self._settings
+            metrics = Metrics(self._metrics_dir)
+            stack.callback(metrics.close)
             stores = await open_stores(stack, settings, self._data_dir)
-            ledger = await open_ledger(stack, stores)
+            ledger = await open_ledger(stack, stores, metrics.tally)
             pricing = await open_pricing(settings, stores.database)
-            loops = make_loops(settings, stores, ledger, pricing.book)
-            proxy = make_main_path(stack, settings, ledger, pricing, loops)
-            self.parts = make_doors(settings, stores, ledger, pricing, loops, proxy)
+            loops = make_loops(settings, stores, ledger, pricing.book, metrics)
+            main_path = make_main_path(stack, settings, stores, ledger, pricing, loops)
+            self.parts = make_doors(settings, stores, ledger, pricing, loops, main_path)
             await _run_loops(stack, loops)
             yield self.parts
 
@@ -89,20 +101,50 @@ async def _run_loops(stack: AsyncExitStack, loops: Loops) -> None:
     At the end nothing new is begun first, then what was handed over is settled, then the
     outbox is emptied; only then are the stores closed.
     """
-    stack.push_async_callback(_record_the_rest, loops.recorder, loops.settler)
+    if loops.recording.is_here:
+        stack.push_async_callback(_record_the_rest, loops.recorder, loops.settler)
     stack.push_async_callback(loops.settler.close, within_s=SETTLES_WITHIN_S)
+    recording = [loops.recorder, loops.crediting] if loops.recording.is_here else []
+    await loops.leases.renew()
     for loop in (
         loops.open_calls,
+        loops.leases,
         loops.sweeper,
-        loops.recorder,
-        loops.crediting,
+        *recording,
+        loops.expiry,
+        loops.reconciler,
         loops.settler,
         loops.backlog,
         loops.prices,
         loops.revocations,
+        loops.metrics,
     ):
-        task = asyncio.get_running_loop().create_task(_kept(loop), name=type(loop).__name__)
-        stack.push_async_callback(_stop, task)
+        _start(stack, loop)
+
+
+def _start(stack: AsyncExitStack, loop: Any) -> None:
+    task = asyncio.get_running_loop().create_task(_kept(loop), name=type(loop).__name__)
+    stack.push_async_callback(_stop, task)
+
+
+@asynccontextmanager
+async def recording(settings: Settings) -> AsyncIterator[Recording]:
+    """
+    Record and credit inside the block, and serve nobody: `gateway recorder`.
+
+    Raises:
+        SchemaOutdated, LedgerUnavailable, RecordsUnavailable: It cannot, as it is set up.
+    """
+    async with AsyncExitStack() as stack:
+        stores = await open_stores(stack, settings, None)
+        tally = Tally()
+        ledger = await open_ledger(stack, stores, tally)
+        made = make_recording(settings, stores, ledger, tally, here=True)
+        stack.push_async_callback(_record_the_rest, made.recorder)
+        await ledger.leases.renew()
+        for loop in (ledger.leases, made.recorder, made.crediting):
+            _start(stack, loop)
+        yield made
 
 
 async def _kept(loop: Any) -> None:
@@ -123,14 +165,15 @@ async def _stop(task: asyncio.Task[None]) -> None:
         await asyncio.wait([task], timeout=CANCELLED_AGAIN_S)
 
 
-async def _record_the_rest(recorder: Recorder, settler: Settler) -> None:
+async def _record_the_rest(recorder: Recorder, settler: Settler | None = None) -> None:
     """Empty the outbox, so that a stopped gateway leaves nothing behind but in SQL."""
     ends_at = monotonic() + RECORDED_WITHIN_S
     try:
         async with asyncio.timeout(RECORDED_WITHIN_S):
             # The clock is asked too: others may fill the outbox on, and see `_stop`.
-            while await recorder.record_once() and monotonic() < ends_at:
+            while await recorder.record_once(range(PARTITIONS)) and monotonic() < ends_at:
                 pass
-            await settler.forget_recorded()
+            if settler is not None:
+                await settler.forget_recorded()
     except Exception as error:
         log.warning("outbox_left_for_the_next_start", extra={"error": str(error)[:200]})

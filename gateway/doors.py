@@ -7,24 +7,26 @@ No `Request`, `Route` or `Response` of Starlette stands on the way of a call.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
 from typing import Any
 
-import msgspec
+from msgspec.json import encode
 from starlette.types import ASGIApp
 
 from gateway.authenticate import Authenticate
-from gateway.endpoints import METERED, PREFIX, model_in, refuse, refuse_upgrade
-from gateway.errors import ErrorReply, PathUnknown, RequestRefused, reply_to
+from gateway.endpoints import METERED, PREFIX, refuse, refuse_upgrade
+from gateway.error_replies import ErrorReply, reply_to
+from gateway.errors import PathUnknown, RequestRefused
+from gateway.portal.routes import Asking, Portal
 from gateway.proxy import Proxy
+from gateway.read_call import ClientLeft
 from gateway.relay import Receive, Send
+from gateway.scrape import PATH as METRICS
+from gateway.tally import Tally
 from storage.ids import new_id
-from storage.keys import KeyHolder
 
 log = logging.getLogger(__name__)
 
 Scope = dict[str, Any]
-Answer = Callable[[KeyHolder], Awaitable[Any]]
 
 
 class Doors:
@@ -32,8 +34,7 @@ class Doors:
     Sends every request to whom it concerns, and refuses the rest in OpenAI's envelope.
 
     Args:
-        own: What the gateway answers itself: raw path → answer.
-        show_model: Answers GET /v1/models/{model}.
+        portal: What the gateway answers itself under /v1.
         others: The Starlette app for what is neither /v1 nor /admin.
         allowed_hosts: Host names to listen to; empty for all.
     """
@@ -43,19 +44,19 @@ class Doors:
         *,
         proxy: Proxy,
         authenticate: Authenticate,
-        own: dict[str, Answer],
-        show_model: Callable[[str, KeyHolder], Awaitable[Any]],
+        portal: Portal,
         admin: ASGIApp | None,
         others: ASGIApp,
         allowed_hosts: frozenset[str],
+        tally: Tally,
     ) -> None:
         self._proxy = proxy
         self._authenticate = authenticate
-        self._own = own
-        self._show_model = show_model
+        self._portal = portal
         self._admin = admin
         self._others = others
         self._allowed_hosts = allowed_hosts
+        self._tally = tally
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["raw_path"].decode("latin-1")
@@ -66,43 +67,41 @@ class Doors:
         if endpoint is not None and "upgrade" not in scope.get("state", ()):
             await self._proxy(scope, receive, send, endpoint)
         elif path == "/v1" or path.startswith("/v1/"):
-            await self._serve_v1(scope, path, send)
-        elif path == "/admin" or path.startswith("/admin/"):
+            await self._serve_v1(scope, path, receive, send)
+        elif path == "/admin" or path.startswith("/admin/") or path == METRICS:
             await self._serve_admin(scope, receive, send)
         elif path in OTHERS:
             await self._others(scope, receive, send)  # type: ignore[arg-type]
         else:
             await _send(send, reply_to(_unknown(scope["method"], path)))
 
-    async def _serve_v1(self, scope: Scope, path: str, send: Send) -> None:
+    async def _serve_v1(self, scope: Scope, path: str, receive: Receive, send: Send) -> None:
         """What the gateway answers itself, and the reasons for what nobody answers."""
+        headers = list(scope["headers"])  # Trailers would be appended to the server's own list.
         try:
-            if any(name == b"upgrade" for name, _ in scope["headers"]):
+            if any(name == b"upgrade" for name, _ in headers):
                 raise refuse_upgrade(path)
-            holder = await self._authenticate(scope["headers"])
-            answer = await self._own_answer(scope["method"], path, holder)
+            holder = await self._authenticate(headers)
+            answer = self._portal.find(scope["method"], path)
+            if answer is None:
+                raise refuse(scope["method"], path)
+            said = await answer(Asking(holder, scope["query_string"], headers, receive))
+        except ClientLeft:
+            return
         except Exception as error:
             reply = reply_to(error)
             if reply.status == 500:
                 log.error("request_failed", exc_info=error)
+            self._tally.refused(reply.code)
             await _send(send, reply)
             return
-        headers = [(b"content-type", b"application/json")]
-        await _send(send, ErrorReply(200, headers, msgspec.json.encode(answer)))
-
-    async def _own_answer(self, method: str, path: str, holder: KeyHolder) -> Any:
-        if method == "GET":
-            if path in self._own:
-                return await self._own[path](holder)
-            model = model_in(path)
-            if model is not None:
-                return await self._show_model(model, holder)
-        raise refuse(method, path)
+        await _send(send, ErrorReply(200, [(b"content-type", b"application/json")], encode(said)))
 
     async def _serve_admin(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._admin is None:
             error = PathUnknown(
-                "the admin API has a listener of its own; see [admin] in config.toml"
+                "the admin API has a listener of its own, and /metrics with it; "
+                "see [admin] in config.toml"
             )
             await _send(send, reply_to(error))
             return

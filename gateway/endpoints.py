@@ -13,7 +13,12 @@ import re
 from dataclasses import dataclass
 from importlib import resources
 
-from gateway.errors import EndpointNotSupported, MethodNotAllowed, PathUnknown, UpgradeRefused
+from gateway.errors import (
+    EndpointNotSupported,
+    MethodNotAllowed,
+    PathUnknown,
+    UpgradeRefused,
+)
 
 PREFIX = "/v1"
 _ID = r"[A-Za-z0-9_.:-]{1,128}"
@@ -33,8 +38,13 @@ CHAT_COMPLETIONS = Endpoint("chat.completions", "POST", "/chat/completions")
 METERED = {("POST", "/v1/chat/completions"): CHAT_COMPLETIONS}
 """(method, raw path) → endpoint: the one look-up on the way of a call."""
 
-OWN = ("/v1/models", "/v1/credits")
-"""Answered by the gateway itself, as is /v1/models/{model}."""
+OWN = (
+    ("GET", "/v1/models"),
+    ("GET", "/v1/credits"),
+    ("POST", "/v1/credits/estimate"),
+    ("GET", "/v1/generation"),
+)
+"""Answered by the gateway itself, as is GET /v1/models/{model}."""
 
 REASONS = {
     "administration": "it administers the OpenAI account that all businesses share",
@@ -61,9 +71,7 @@ def _refused_operations() -> list[tuple[str, re.Pattern[str], str]]:
 
 
 _REFUSED = _refused_operations()
-_SERVED = [(method, re.compile(re.escape(path))) for method, path in METERED] + [
-    ("GET", re.compile(re.escape(path))) for path in OWN
-]
+_SERVED = [(method, re.compile(re.escape(path))) for method, path in (*METERED, *OWN)]
 _MODEL = re.compile(rf"{PREFIX}/models/({_ID})")
 
 

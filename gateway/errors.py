@@ -1,5 +1,5 @@
 """
-What a caller can be told instead of an answer, and the one table that says how.
+What a caller can be told instead of an answer; `error_replies.py` says how.
 
     GatewayError
     ├── NotAuthenticated        401
@@ -9,6 +9,8 @@ What a caller can be told instead of an answer, and the one table that says how.
     ├── FeatureNotAllowed       403
     ├── PathUnknown             404
     ├── ModelUnknown            404   GET /v1/models/{model}
+    ├── GenerationUnknown       404   GET /v1/generation
+    ├── GenerationPending       404   the same, to be asked again
     ├── MethodNotAllowed        405
     ├── BodyTooLarge            413
     ├── EncodingNotAccepted     415
@@ -16,36 +18,19 @@ What a caller can be told instead of an answer, and the one table that says how.
     ├── HeadTooLarge            431
     ├── RequestRefused          400   a header, body or limit that is not understood
     ├── FeatureLimitExceeded    400
+    ├── KeyLimitExceeded        400   too large for its key, now and later
     ├── UpstreamRefusedOurKey   502   never the caller's fault
     ├── UpstreamMisbehaved      502
     ├── UpstreamAccountEmpty    503
     └── Overloaded              503
 
 Errors of the floors below (`metering.errors`, `storage.errors`, `gateway.upstream_errors`)
-stand in the same table. `x-should-retry` is always said, because it decides before the
-status does in the official SDKs.
+stand in the same table.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
-
-import msgspec
-
-from gateway.upstream_errors import UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
-from metering.errors import BodyNotUnderstood, CostNotBounded, ModelNotPriced, UnitNotPriced
-from storage.errors import (
-    BusinessSuspended,
-    CreditsExpired,
-    CreditsHeld,
-    CreditsOwed,
-    InsufficientCredits,
-    LedgerCorrupt,
-    LedgerUnavailable,
-    Limited,
-    RecordsUnavailable,
-)
+from typing import Any
 
 
 class GatewayError(Exception):
@@ -87,6 +72,14 @@ class ModelUnknown(GatewayError):
     """GET /v1/models/{model} asks for what is not priced or not allowed."""
 
 
+class GenerationUnknown(GatewayError):
+    """The business has no such call."""
+
+
+class GenerationPending(GatewayError):
+    """The call has not been settled yet."""
+
+
 class MethodNotAllowed(GatewayError):
     """The path has other methods."""
 
@@ -119,6 +112,14 @@ class FeatureLimitExceeded(GatewayError):
     """The call is larger than what the feature's fixed price covers."""
 
 
+class KeyLimitExceeded(GatewayError):
+    """
+    The call alone may use more tokens than its key may in a minute.
+
+    It is no 429, because it would never be let in: waiting does not help, another call does.
+    """
+
+
 class UpstreamRefusedOurKey(GatewayError):
     """OpenAI does not accept the gateway's own key."""
 
@@ -133,138 +134,3 @@ class UpstreamAccountEmpty(GatewayError):
 
 class Overloaded(GatewayError):
     """More is waiting to be stored than the gateway may keep."""
-
-
-class Said(NamedTuple):
-    """How an error is told: status, OpenAI's type and code, and whether to try again."""
-
-    status: int
-    type: str
-    code: str
-    retry: bool
-    retry_after_s: int | None = None
-
-
-_INVALID = "invalid_request_error"
-_QUOTA = "insufficient_quota"
-_SERVER = "server_error"
-
-TABLE: dict[type[Exception], Said] = {
-    NotAuthenticated: Said(401, _INVALID, "invalid_api_key", False),
-    EndpointNotSupported: Said(403, "permission_error", "endpoint_not_supported", False),
-    EndpointNotAllowed: Said(403, "permission_error", "endpoint_not_allowed", False),
-    ModelNotAllowed: Said(403, "permission_error", "model_not_allowed", False),
-    FeatureNotAllowed: Said(403, "permission_error", "feature_not_allowed", False),
-    BusinessSuspended: Said(403, "permission_error", "business_suspended", False),
-    PathUnknown: Said(404, _INVALID, "unknown_url", False),
-    ModelUnknown: Said(404, _INVALID, "model_not_found", False),
-    MethodNotAllowed: Said(405, _INVALID, "method_not_allowed", False),
-    BodyTooLarge: Said(413, _INVALID, "body_too_large", False),
-    EncodingNotAccepted: Said(415, _INVALID, "encoding_not_accepted", False),
-    UpgradeRefused: Said(426, _INVALID, "upgrade_refused", False),
-    HeadTooLarge: Said(431, _INVALID, "headers_too_large", False),
-    RequestRefused: Said(400, _INVALID, "invalid_request", False),
-    BodyNotUnderstood: Said(400, _INVALID, "invalid_body", False),
-    CostNotBounded: Said(400, _INVALID, "cost_not_bounded", False),
-    ModelNotPriced: Said(400, _INVALID, "model_not_priced", False),
-    UnitNotPriced: Said(400, _INVALID, "cost_not_bounded", False),
-    FeatureLimitExceeded: Said(400, _INVALID, "feature_limit_exceeded", False),
-    InsufficientCredits: Said(402, _QUOTA, "insufficient_credits", False),
-    CreditsExpired: Said(402, _QUOTA, "credits_expired", False),
-    CreditsOwed: Said(402, _QUOTA, "credits_owed", False),
-    CreditsHeld: Said(429, "rate_limit_error", "credits_held", True, 2),
-    Limited: Said(429, "rate_limit_error", "rate_limit_exceeded", True, 5),
-    UpstreamUnreachable: Said(502, _SERVER, "upstream_error", True),
-    UpstreamBroken: Said(502, _SERVER, "upstream_error", False),
-    UpstreamTimeout: Said(504, _SERVER, "upstream_error", False),
-    UpstreamRefusedOurKey: Said(502, _SERVER, "upstream_auth_error", False),
-    UpstreamMisbehaved: Said(502, _SERVER, "upstream_error", False),
-    UpstreamAccountEmpty: Said(503, _SERVER, "upstream_unavailable", True, 30),
-    LedgerUnavailable: Said(503, _SERVER, "ledger_unavailable", True, 1),
-    LedgerCorrupt: Said(503, _SERVER, "ledger_unavailable", True, 1),
-    RecordsUnavailable: Said(503, _SERVER, "records_unavailable", True, 1),
-    Overloaded: Said(503, _SERVER, "overloaded", True, 5),
-}
-
-_UNEXPECTED = Said(500, _SERVER, "internal_error", False)
-
-# What these say names hosts and partitions; that is for the log, not for a caller.
-_OUTAGES = {
-    "internal_error": "something went wrong in the gateway; the operator can find it in its log",
-    "ledger_unavailable": "the ledger does not answer now; nothing was forwarded, try again soon",
-    "upstream_error": "OpenAI did not answer this call as it should; it costs nothing unless it "
-    "was answered in part",
-    "records_unavailable": "the records do not answer now; nothing was forwarded, try again soon",
-}
-
-
-@dataclass(slots=True)
-class ErrorReply:
-    """A status, headers and a body in OpenAI's envelope."""
-
-    status: int
-    headers: list[tuple[bytes, bytes]]
-    body: bytes
-    code: str = field(default="")
-
-
-def said_of(error: BaseException) -> Said:
-    """The line of the table for an error or the nearest of its parents."""
-    for kind in type(error).__mro__:
-        if kind in TABLE:
-            return TABLE[kind]
-    return _UNEXPECTED
-
-
-def reply_to(error: Exception, *, out_of_credits_status: int = 402) -> ErrorReply:
-    """
-    What the caller is sent for an error.
-
-    The text of an error that is not in the table stays inside: it could name anything.
-    """
-    said = said_of(error)
-    if said.status == 402 and out_of_credits_status == 429:
-        said = said._replace(status=429)
-    message = _OUTAGES.get(said.code) or str(error)
-    body = {
-        "error": {
-            "message": message,
-            "type": said.type,
-            "param": _param(error),
-            "code": said.code,
-            **_metadata(error),
-        }
-    }
-    return ErrorReply(said.status, _headers(error, said), msgspec.json.encode(body), said.code)
-
-
-def _param(error: Exception) -> str | None:
-    """The field that an error is about, where it is about one."""
-    if isinstance(error, ModelNotPriced):
-        return "model"
-    if isinstance(error, CostNotBounded):
-        return error.part
-    param: str | None = getattr(error, "param", None)
-    return param
-
-
-def _metadata(error: Exception) -> dict[str, Any]:
-    metadata = getattr(error, "metadata", None)
-    return {"metadata": metadata} if metadata else {}
-
-
-def _headers(error: Exception, said: Said) -> list[tuple[bytes, bytes]]:
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"x-should-retry", b"true" if said.retry else b"false"),
-    ]
-    if said.retry_after_s:
-        after = getattr(error, "retry_after_s", said.retry_after_s)
-        headers.append((b"retry-after", str(max(1, round(after))).encode()))
-    if said.status == 401:
-        headers.append((b"www-authenticate", b"Bearer"))
-    if isinstance(error, MethodNotAllowed):
-        headers.append((b"allow", ", ".join(error.allowed).encode()))
-    if isinstance(error, UpgradeRefused):
-        headers.append((b"connection", b"close"))
-    return headers

@@ -22,7 +22,10 @@ class Outgoing:
         Raises:
             LocalProtocolError: It has no host, or a header that would end the line it is on.
         """
-        body = await request.aread()
+        stream = request.stream
+        body = (
+            request.read() if isinstance(stream, httpx2.SyncByteStream) else await request.aread()
+        )
         return cls(_head(request, len(body)), body)
 
 

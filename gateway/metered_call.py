@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from time import monotonic, time
+from typing import Protocol
 
 from gateway.quote import Quote, Quotes, encode
 from gateway.settlement import Settlement
@@ -14,6 +15,14 @@ from metering.tariff import Charge
 from metering.usage import Unit, Usage
 from storage.balances import Hold
 from storage.keys import KeyHolder
+from storage.replays import Name
+
+
+class Recorded(Protocol):
+    """A reply that is being recorded; `over` is set when that has come to its end."""
+
+    @property
+    def over(self) -> asyncio.Event: ...
 
 
 @dataclass(slots=True)
@@ -23,13 +32,18 @@ class MeteredCall:
 
     `sent` is set when OpenAI may have seen the call, `delivered` with the first byte of a
     good reply; `cost_is_open` when OpenAI may have billed a call whose reply nobody saw;
-    `cut_by_caller` when its caller left and the reply was not read to its end.
+    `cut_by_caller` when its caller left and the reply was not read to its end; `shortened`
+    when the output limit was lowered to what its key may use in a minute. Times are
+    monotonic seconds: `begun` when all of it was here, `asked_at` when OpenAI was asked,
+    `answered_at` when a reply in one piece had been read. `name`, `claimed` (monotonic),
+    `recording` and `is_replay` are of a call with an Idempotency-Key.
     """
 
     id: str
     holder: KeyHolder
     quote: Quote
     quotes: Quotes
+    begun: float = field(default_factory=monotonic)
     started: float = field(default_factory=monotonic)
     started_at_ms: int = field(default_factory=lambda: int(time() * 1000))
     hold: Hold | None = None
@@ -44,7 +58,15 @@ class MeteredCall:
     settled: bool = False
     sent: bool = False
     cut_by_caller: bool = False
+    shortened: bool = False
+    has_limits: bool = False
     used: Credits = Credits(0)
+    asked_at: float | None = None
+    answered_at: float | None = None
+    name: Name | None = None
+    claimed: float = 0.0
+    recording: Recorded | None = None
+    is_replay: bool = False
 
     @property
     def was_fitted(self) -> bool:
@@ -107,7 +129,7 @@ class MeteredCall:
 
         Counting blocks; see `needs_counting`.
         """
-        if self._is_free():
+        if self.is_free():
             return self._released()
         assert self.reader is not None
         usage, source = self._usage()
@@ -142,13 +164,19 @@ class MeteredCall:
 
     def needs_counting(self) -> bool:
         """Whether the usage must be counted, which blocks."""
-        return not self._is_free() and self.reader is not None and self.reader.source != "reported"
+        return not self.is_free() and self.reader is not None and self.reader.source != "reported"
 
     async def counted_settlement(self) -> Settlement:
         """The same as `settlement`, counted in a thread."""
         return await asyncio.to_thread(self.settlement)
 
-    def _is_free(self) -> bool:
+    async def settlement_once_kept(self) -> Settlement:
+        """The same, when the reply has been kept for who repeats the call, or never will be."""
+        assert self.recording is not None
+        await self.recording.over.wait()
+        return await self.counted_settlement() if self.needs_counting() else self.settlement()
+
+    def is_free(self) -> bool:
         """
         Nothing was delivered, or OpenAI sent an error: nothing is charged.
 
@@ -188,6 +216,7 @@ class MeteredCall:
             "flagged": self.flagged,
             "first_byte_ms": self.first_byte_ms,
             "processing_ms": self.elapsed_ms(),
+            **({"replayed": True} if self.is_replay else {}),
         }
 
     def _charge_of(self, usage: Usage) -> tuple[Charge, str]:
@@ -218,7 +247,14 @@ class MeteredCall:
             outcome=outcome,
             granted=self.hold.granted if self.hold else Credits(0),
             row=row,
+            tokens=self._tokens_of(row),
         )
+
+    def _tokens_of(self, row: dict[str, object]) -> int | None:
+        """What the limits of the key are told, so that they give the rest back."""
+        used = row["tokens_used"]
+        assert isinstance(used, int)
+        return used if self.has_limits else None
 
     def _row(
         self,

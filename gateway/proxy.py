@@ -9,31 +9,26 @@ cancel it.
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 from gateway.access_log import AccessLog
-from gateway.authenticate import Authenticate
 from gateway.background.settler import Settler
 from gateway.endpoints import Endpoint
-from gateway.errors import EndpointNotAllowed, GatewayError, Overloaded, reply_to, said_of
+from gateway.error_replies import reply_to, said_of
+from gateway.errors import GatewayError
 from gateway.holding import Holding
+from gateway.intake import Intake
 from gateway.long_reply import LongReply
 from gateway.metered_call import MeteredCall
 from gateway.open_calls import OpenCall, OpenCalls
 from gateway.quote import Quotes
-from gateway.read_call import (
-    DECODE_HERE_BYTES,
-    ClientLeft,
-    Headers,
-    read_body,
-    read_call,
-    read_labels,
-)
+from gateway.read_call import ClientLeft
 from gateway.relay import Drains, Receive, Send, relay_stream
+from gateway.replays import Recording, Replays, check_in_time
 from gateway.reply import Reply, figure_comment, figure_headers, held_headers
+from gateway.tally import Tally
 from gateway.upstream import Upstream, UpstreamEndpoint, UpstreamReply, reply_headers
 from gateway.upstream_answers import ERROR_BODY_MOST_BYTES, our_fault, without_ours
 from storage.ids import new_id
@@ -53,28 +48,28 @@ class Proxy:
     def __init__(
         self,
         *,
-        authenticate: Authenticate,
+        intake: Intake,
         quotes: Quotes,
         holding: Holding,
         upstream: Upstream,
         settler: Settler,
         open_calls: OpenCalls,
         drains: Drains,
+        replays: Replays,
         access_log: AccessLog,
-        admits: Callable[[], bool],
-        body_max_bytes: int,
+        tally: Tally,
         out_of_credits_status: int,
     ) -> None:
-        self._authenticate = authenticate
+        self._intake = intake
         self._quotes = quotes
         self._holding = holding
         self._upstream = upstream
         self._settler = settler
         self._open_calls = open_calls
         self._drains = drains
+        self._replays = replays
         self._access_log = access_log
-        self._admits = admits
-        self._body_max_bytes = body_max_bytes
+        self._tally = tally
         self._out_of_credits_status = out_of_credits_status
         self._endpoints: dict[str, UpstreamEndpoint] = {}
 
@@ -85,9 +80,12 @@ class Proxy:
         metered: MeteredCall | None = None
         answer = Reply(send)
         try:
-            metered = await self._read(scope["headers"], receive, endpoint)
+            metered = await self._intake.read(scope["headers"], receive, endpoint)
+            if metered.name is not None and await self._replays.answered(metered, answer):
+                return
             metered.hold = await self._holding.hold(metered)
             try:
+                check_in_time(metered)
                 self._begin(metered)
                 async with self._drains.bounded(receive, streams=metered.quote.call.streams):
                     await self._forward(metered, endpoint, answer)
@@ -102,27 +100,9 @@ class Proxy:
         except Exception as error:
             await self._tell(error, answer, metered)
         finally:
+            if isinstance(answer.send, Recording):
+                answer.send.close()
             self._write_line(endpoint, metered, answer)
-
-    async def _read(self, headers: Headers, receive: Receive, endpoint: Endpoint) -> MeteredCall:
-        """Who calls, for what, and what it may cost; nothing is held yet."""
-        headers = list(headers)  # Trailers would be appended to the server's own list.
-        holder = await self._authenticate(headers)
-        if holder.scopes.endpoints and endpoint.name not in holder.scopes.endpoints:
-            raise EndpointNotAllowed(
-                f"this key may not use {endpoint.name}; ask for one with it in its scopes"
-            )
-        if not self._admits():
-            raise Overloaded("finished calls are waiting to be stored; try again in a moment")
-        body = await read_body(headers, receive, most_bytes=self._body_max_bytes)
-        call = await read_call(endpoint, body)
-        labels = read_labels(headers, call.fields, holder.default_feature)
-        if len(body) > DECODE_HERE_BYTES:
-            quote = await asyncio.to_thread(self._quotes.quote, call, holder, labels)
-        else:
-            quote = self._quotes.quote(call, holder, labels)
-        await self._quotes.check_feature_input(quote)
-        return MeteredCall(new_id(), holder, quote, self._quotes)
 
     def _begin(self, metered: MeteredCall) -> None:
         """Fit the call to what was granted, and watch it from now on."""
@@ -132,12 +112,15 @@ class Proxy:
         metered.reader = quote.meter.reader(
             quote.call, encoding=quote.row.encoding, asked_for_usage=quote.asked_for_usage
         )
-        self._open_calls.add(OpenCall(metered.holder.business, metered.id, metered.metered))
+        self._open_calls.add(
+            OpenCall(metered.holder.business, metered.id, metered.metered, metered.granted)
+        )
 
     async def _forward(self, metered: MeteredCall, endpoint: Endpoint, answer: Reply) -> None:
         """Send the metered body to OpenAI and pass the answer on."""
         asked_ms = metered.elapsed_ms()
         metered.sent = True
+        metered.asked_at = monotonic()
         reply = await self._upstream.open(
             self._endpoint(endpoint), metered.quote.body, transaction_id=metered.id
         )
@@ -155,6 +138,7 @@ class Proxy:
     ) -> None:
         long = LongReply(reply, most_bytes=JSON_REPLY_MOST_BYTES)
         body = await long.read()
+        metered.answered_at = monotonic() if body is not None else None
         assert metered.reader is not None
         metered.first_byte_ms = answered_ms = metered.elapsed_ms()
         metered.http_status = reply.status
@@ -198,6 +182,7 @@ class Proxy:
         fault = our_fault(reply.status, body)
         if fault is not None:
             raise fault
+        self._tally.upstream_answered(reply.status)
         metered.http_status = reply.status
         self._settle(metered)
         headers = [*reply_headers(reply), *figure_headers(metered)]
@@ -206,6 +191,7 @@ class Proxy:
     def _note_failure(self, metered: MeteredCall, error: BaseException) -> None:
         """What the row will say of a call that ended without a reply of its own."""
         metered.complete = False
+        self._tally.upstream_failed(error)
         if metered.http_status is None:
             answered = isinstance(error, Exception) and not isinstance(error, TimeoutError)
             metered.http_status = said_of(error).status if answered else LEFT_STATUS
@@ -219,7 +205,9 @@ class Proxy:
         if metered.settled:
             return
         metered.settled = True
-        if metered.needs_counting():
+        if metered.recording is not None:
+            self._settler.settle_when(metered.settlement_once_kept())
+        elif metered.needs_counting():
             self._settler.settle_when(metered.counted_settlement())
         else:
             self._settler.settle(metered.settlement())
@@ -231,7 +219,10 @@ class Proxy:
         else:
             settlement = metered.settlement()
         metered.settled = True
-        self._settler.settle(settlement)
+        if metered.recording is not None:
+            self._settler.settle_when(metered.settlement_once_kept())
+        else:
+            self._settler.settle(settlement)
 
     async def _tell(self, error: Exception, answer: Reply, metered: MeteredCall | None) -> None:
         """Say what went wrong: as a reply, or as the last event of a stream that is cut."""
@@ -259,6 +250,7 @@ class Proxy:
         if metered is not None:
             line |= metered.line()
         self._access_log.write(line)
+        self._tally.call_ended(endpoint.name, metered, answer)
 
 
 def _text(value: bytes) -> str | None:

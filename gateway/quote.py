@@ -10,11 +10,14 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
 
 import msgspec
 
-from gateway.errors import FeatureLimitExceeded, FeatureNotAllowed, ModelNotAllowed
+from gateway.errors import (
+    FeatureLimitExceeded,
+    FeatureNotAllowed,
+    ModelNotAllowed,
+)
 from gateway.read_call import Labels
 from metering.call import Call
 from metering.errors import ModelNotPriced
@@ -56,6 +59,11 @@ class Quote:
     @property
     def has_fixed_price(self) -> bool:
         return self.feature_rule is not None and self.feature_rule.credits is not None
+
+    @property
+    def tokens(self) -> int:
+        """The most it may use, in and out."""
+        return self.input_tokens + (self.output_limit + self.extra_output) * self.choices
 
 
 class Quotes:
@@ -99,31 +107,38 @@ class Quotes:
         rule = self._feature_rule(holder, labels)
         at = datetime.now(UTC)
         row = self._row(call, holder, meter, rule, labels, at)
-        limits = self._limits(row, rule)
-        quote = Quote(
+        choices, extra_output = meter.choices(call), meter.extra_output(call)
+        output_limit = meter.output_limit(call, self._limits(row, rule))
+        if rule is not None:
+            # A prediction is billed as output where it was wrong.
+            _check_bounds(labels, rule, n=choices, output_tokens=output_limit + extra_output)
+        asked_for_usage = meter.asks_for_usage(call)
+        body = _prepared(meter, call, output_limit)
+        most = meter.ceiling(call, OutputLimits(default=output_limit, most=row.max_output))
+        rate = row.rates["default"]
+        return Quote(
             call=call,
             meter=meter,
             row=row,
-            rate=row.rates["default"],
+            rate=rate,
             labels=labels,
             feature_rule=rule,
-            choices=meter.choices(call),
-            output_limit=meter.output_limit(call, limits),
-            extra_output=meter.extra_output(call),
-            input_tokens=0,
-            ceiling=_NOTHING,
-            body=b"",
-            asked_for_usage=meter.asks_for_usage(call),
+            choices=choices,
+            output_limit=output_limit,
+            extra_output=extra_output,
+            input_tokens=most.input_tokens,
+            ceiling=self._tariff.ceiling(rate, most, labels.feature, rule is not None),
+            body=body,
+            asked_for_usage=asked_for_usage,
             at=at,
         )
-        if rule is not None:
-            _check_bounds(quote, rule)
-        return self._with_ceiling(self._prepared(quote, quote.output_limit))
 
     async def tighten(self, quote: Quote) -> Quote:
         """The same quote with its input counted in tokens, off the event loop."""
         counted = await asyncio.to_thread(quote.meter.count_input, quote.call, quote.row.encoding)
-        return self._with_ceiling(quote, input_tokens=min(counted, quote.input_tokens))
+        input_tokens = min(counted, quote.input_tokens)
+        ceiling = self._ceiling(quote, input_tokens, quote.output_limit)
+        return replace(quote, input_tokens=input_tokens, ceiling=ceiling)
 
     async def check_feature_input(self, quote: Quote) -> None:
         """
@@ -165,7 +180,17 @@ class Quotes:
     def fit(self, quote: Quote, granted: Credits) -> Quote:
         """The quote with the output limit that `granted` affords, written into the body."""
         limit = min(quote.output_limit, self.affordable_output(quote, granted))
-        return replace(self._prepared(quote, limit), output_limit=limit)
+        return replace(quote, output_limit=limit, body=_prepared(quote.meter, quote.call, limit))
+
+    def shorten(self, quote: Quote, tokens: int) -> Quote | None:
+        """The quote with the output limit that so many tokens leave; None when that is too low."""
+        left = (tokens - quote.input_tokens) // quote.choices - quote.extra_output
+        if not self.may_fit(quote) or left < min(self._min_output_tokens, quote.output_limit):
+            return None
+        limit = min(left, quote.output_limit)
+        ceiling = self._ceiling(quote, quote.input_tokens, limit)
+        body = _prepared(quote.meter, quote.call, limit)
+        return replace(quote, output_limit=limit, ceiling=ceiling, body=body)
 
     def affordable_output(self, quote: Quote, credits: Credits) -> int:
         """The most output tokens each choice may have for so many credits; 0 for none."""
@@ -244,19 +269,6 @@ class Quotes:
             default = min(default, rule.max_output_tokens)
         return OutputLimits(default=default, most=row.max_output)
 
-    def _prepared(self, quote: Quote, output_limit: int) -> Quote:
-        quote.meter.prepare(quote.call, output_limit=output_limit)
-        body = encode(quote.call.fields)
-        quote.call.body_bytes = len(body)
-        return replace(quote, body=body)
-
-    def _with_ceiling(self, quote: Quote, *, input_tokens: int | None = None) -> Quote:
-        if input_tokens is None:
-            limits = OutputLimits(default=quote.output_limit, most=quote.row.max_output)
-            input_tokens = quote.meter.ceiling(quote.call, limits).input_tokens
-        ceiling = self._ceiling(quote, input_tokens, quote.output_limit)
-        return replace(quote, input_tokens=input_tokens, ceiling=ceiling)
-
     def _ceiling(self, quote: Quote, input_tokens: int, output_limit: int) -> Charge:
         output = (output_limit + quote.extra_output) * quote.choices
         most = Usage({Unit.INPUT: input_tokens, Unit.OUTPUT: output})
@@ -265,23 +277,23 @@ class Quotes:
         )
 
 
-def _check_bounds(quote: Quote, rule: FeatureRule) -> None:
+def _prepared(meter: Meter, call: Call, output_limit: int) -> bytes:
+    """The body to forward, with what makes the ceiling true written into it."""
+    meter.prepare(call, output_limit=output_limit)
+    body = encode(call.fields)
+    call.body_bytes = len(body)
+    return body
+
+
+def _check_bounds(labels: Labels, rule: FeatureRule, *, n: int, output_tokens: int) -> None:
     bounds = (
-        ("n", quote.choices, rule.max_n),
-        # A prediction is billed as output where it was wrong.
-        (
-            "max_completion_tokens",
-            quote.output_limit + quote.extra_output,
-            rule.max_output_tokens,
-        ),
+        ("n", n, rule.max_n),
+        ("max_completion_tokens", output_tokens, rule.max_output_tokens),
     )
     for param, asked, most in bounds:
         if most is not None and asked > most:
             raise FeatureLimitExceeded(
-                f"{param} is {asked} and the feature {quote.labels.feature!r} covers {most}; "
+                f"{param} is {asked} and the feature {labels.feature!r} covers {most}; "
                 f"lower {param}",
                 param=param,
             )
-
-
-_NOTHING: Any = None

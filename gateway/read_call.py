@@ -8,21 +8,30 @@ hides a number that another parser reads differently, therefore means one thing 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 import msgspec
 
 from gateway.endpoints import Endpoint
-from gateway.errors import BodyTooLarge, EncodingNotAccepted, RequestRefused
+from gateway.errors import (
+    BodyTooLarge,
+    EncodingNotAccepted,
+    RequestRefused,
+)
 from metering.call import Call
+from storage.replays import Name
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Headers = list[tuple[bytes, bytes]]
 
 # Decoding more than this takes over a millisecond, in which the loop serves nobody else.
 DECODE_HERE_BYTES = 256 * 1024
+
+_IDEMPOTENCY_KEY = re.compile(rb"[!-~]{1,255}")
 
 LABEL_MOST = 100
 USER_MOST = 200
@@ -122,6 +131,28 @@ def read_labels(headers: Headers, fields: dict[str, Any], default_feature: str |
         may_fit=True if fit is None else fit,
         figures_in_stream=given.get(b"x-credits-in-stream") == b"1",
     )
+
+
+def read_name(headers: Headers, endpoint: Endpoint, body: bytes, labels: Labels) -> Name | None:
+    """
+    What the Idempotency-Key of a call stands for; None without one. Hashes the whole body.
+
+    Raises:
+        RequestRefused: It is sent twice, or is not what it may be.
+    """
+    given = [value for name, value in headers if name == b"idempotency-key"]
+    if not given:
+        return None
+    if len(given) > 1 or not _IDEMPOTENCY_KEY.fullmatch(given[0]):
+        raise RequestRefused(
+            "the header Idempotency-Key must be 1 to 255 printable ASCII characters without "
+            "blanks, sent once",
+            param="Idempotency-Key",
+        )
+    # The labels too: they change the price, what is fitted, and the bytes of a stream.
+    asked = sha256(b"%s\0%s\0" % (endpoint.name.encode(), msgspec.json.encode(labels)))
+    asked.update(body)
+    return Name(sha256(given[0]).hexdigest(), asked.hexdigest())
 
 
 def _decode(body: bytes) -> Any:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from gateway.errors import ErrorReply
+from gateway.error_replies import ErrorReply
 from gateway.metered_call import MeteredCall
+from gateway.rate_headers import rate_headers
 from gateway.read_call import Headers
 from gateway.relay import Send
 
@@ -51,10 +52,10 @@ def held_headers(metered: MeteredCall) -> Headers:
     ]
     if metered.upstream_request_id is None:
         headers.append((b"x-request-id", metered.id.encode()))
-    if metered.was_fitted:
+    if metered.was_fitted or metered.shortened:
         limit = b"%d" % metered.quote.output_limit
         headers.append((b"x-credits-max-output-tokens", limit))
-    return headers
+    return headers + rate_headers(metered.hold.rates if metered.hold else None)
 
 
 def figure_headers(metered: MeteredCall) -> Headers:

@@ -13,7 +13,12 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from gateway.errors import GatewayError, HeadTooLarge, RequestRefused, reply_to
+from gateway.error_replies import reply_to
+from gateway.errors import (
+    GatewayError,
+    HeadTooLarge,
+    RequestRefused,
+)
 from storage.ids import new_id
 
 HEAD_MOST_BYTES = 64 * 1024  # The SDKs send about one; two are common behind proxies.

@@ -24,6 +24,7 @@ from gateway.settings_sections import (
     CreditsSection,
     FeatureSection,
     HoldsSection,
+    IdempotencySection,
     LimitsSection,
     ModelSection,
     Name,
@@ -45,6 +46,17 @@ from gateway.settings_sources import (
 )
 
 __all__ = ["Settings", "SettingsWrong"]
+
+_HINTS = {
+    "redis.url": 'such as redis://127.0.0.1:6379/0, or "embedded"',
+    "sql.url": "such as postgresql+asyncpg://gateway@127.0.0.1/gateway",
+    "openai.api_key": "or OPENAI_API_KEY",
+}
+
+_RECORDER_NEEDS_SERVERS = (
+    "recorder → an embedded Valkey and SQLite belong to one process, the gateway; "
+    "`gateway recorder` and recorder.in_workers = false need a Redis and a PostgreSQL"
+)
 
 _EVERYWHERE = ("0.0.0.0", "::", "[::]", "")
 
@@ -70,6 +82,7 @@ class Settings(BaseSettings):
     packages: Annotated[tuple[PackageSection, ...], Field(max_length=100)] = ()
     holds: HoldsSection = HoldsSection()
     recorder: RecorderSection = RecorderSection()
+    idempotency: IdempotencySection = IdempotencySection()
     limits: LimitsSection = LimitsSection()
     admin: AdminSection = AdminSection()
     paystack: PaystackSection = PaystackSection()
@@ -99,12 +112,26 @@ class Settings(BaseSettings):
         Raises:
             SettingsWrong: Something is missing, unknown, or not allowed.
         """
+        return cls.of(cls.sources(path, environ))
+
+    @classmethod
+    def sources(cls, path: Path | None, environ: Mapping[str, str]) -> list[Source]:
+        """Where settings are looked for; an earlier one goes before a later one."""
         sources: list[Source] = [Environment(cls, environ)]
         if directory := environ.get("CREDENTIALS_DIRECTORY"):
             sources.append(Credentials(cls, Path(directory)))
         sources.append(OpenAIVariables(environ))
         if path is not None:
             sources.append(TomlFile(cls, path))
+        return sources
+
+    @classmethod
+    def of(cls, sources: list[Source]) -> Self:
+        """
+        What these sources say together.
+
+        Raises: As `load`.
+        """
         problems = [problem for source in sources for problem in source.problems]
         try:
             settings = cls(**merged(sources))
@@ -121,15 +148,25 @@ class Settings(BaseSettings):
         Raises:
             SettingsWrong: Names what a server cannot do without, and how to set it.
         """
-        needed = {
-            "redis.url": (self.redis.url, 'such as redis://127.0.0.1:6379/0, or "embedded"'),
-            "sql.url": (self.sql.url, "such as postgresql+asyncpg://gateway@127.0.0.1/gateway"),
-            "openai.api_key": (self.openai.api_key, "or OPENAI_API_KEY"),
-        }
+        self._must_have("redis.url", "sql.url", "openai.api_key", to="serve")
+
+    def must_record(self) -> None:
+        """
+        Make sure that `gateway recorder` can do its work.
+
+        Raises:
+            SettingsWrong: Names what it cannot do without.
+        """
+        self._must_have("redis.url", "sql.url", to="record")
+        if self.redis.embedded or self.sql.sqlite:
+            raise SettingsWrong([_RECORDER_NEEDS_SERVERS])
+
+    def _must_have(self, *keys: str, to: str) -> None:
         problems = [
-            f"{key} → is needed to serve; set GATEWAY__{key.replace('.', '__').upper()}, {hint}"
-            for key, (value, hint) in needed.items()
-            if value is None
+            f"{key} → is needed to {to}; set GATEWAY__{key.replace('.', '__').upper()}, "
+            f"{_HINTS[key]}"
+            for key in keys
+            if getattr(getattr(self, key.partition(".")[0]), key.partition(".")[2]) is None
         ]
         if problems:
             raise SettingsWrong(problems)
@@ -155,6 +192,12 @@ def _one_writer(settings: Settings) -> str | None:
         return (
             "server.workers → SQLite serves one worker; set sql.url to PostgreSQL, or workers to 1"
         )
+    return None
+
+
+def _recorder_apart(settings: Settings) -> str | None:
+    if not settings.recorder.in_workers and (settings.redis.embedded or settings.sql.sqlite):
+        return _RECORDER_NEEDS_SERVERS
     return None
 
 
@@ -199,23 +242,9 @@ def _fit_affords_something(settings: Settings) -> str | None:
     return None
 
 
-def _no_limits_yet(settings: Settings) -> str | None:
-    # A limit that an operator believes in and nobody keeps would be worse than none.
-    if settings.limits.model_dump(exclude_none=True):
-        return "limits → are not enforced by this version; leave the section out"
-    return None
-
-
 def _no_waitaof_yet(settings: Settings) -> str | None:
     if settings.redis.durability == "waitaof":
         return "redis.durability → waitaof is not there in this version; use aof_always"
-    return None
-
-
-def _no_cluster_yet(settings: Settings) -> str | None:
-    url = settings.redis.url
-    if url is not None and url.get_secret_value().startswith("cluster://"):
-        return "redis.url → a Cluster is not served by this version; name one Redis"
     return None
 
 
@@ -233,11 +262,10 @@ def unused(settings: Settings) -> list[str]:
 
 
 _CHECKS = (
-    _no_cluster_yet,
-    _no_limits_yet,
     _no_waitaof_yet,
     _one_worker,
     _one_writer,
+    _recorder_apart,
     _not_itself,
     _listeners_apart,
     _fit_affords_something,

@@ -65,10 +65,12 @@ def _placed(line: str, sources: list[Source]) -> str:
 
 
 def _place(path: Path, sources: list[Source]) -> str:
-    for source in sources:
-        if _holds(source.found, path):
-            return source.place(path)
-    return ".".join(path)
+    return place_of(path, sources) or ".".join(path)
+
+
+def place_of(path: Path, sources: list[Source]) -> str | None:
+    """Where the value of a key was written; None where it is nowhere."""
+    return next((source.place(path) for source in sources if _holds(source.found, path)), None)
 
 
 def _holds(found: Any, path: Path) -> bool:

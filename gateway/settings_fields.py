@@ -19,9 +19,9 @@ from pydantic import (
 
 from gateway.currency import decimals_of
 from metering.money import Credits
+from storage import redis_url
 
 SQL_SCHEMES = ("sqlite+aiosqlite", "postgresql+asyncpg")
-REDIS_SCHEMES = ("redis", "rediss", "unix", "cluster")
 
 _PLAIN = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
@@ -137,13 +137,9 @@ def _redis_url(secret: SecretStr) -> SecretStr:
     if text == "embedded":
         return secret
     try:
-        parts = split_url(text, REDIS_SCHEMES)
+        redis_url.parse(text)
     except ValueError as wrong:
         raise ValueError(f'{wrong}, or "embedded"') from None
-    if parts.scheme == "unix" and not parts.path:
-        raise ValueError("should name the socket: unix:///run/redis.sock")
-    if parts.scheme != "unix" and not parts.hostname:
-        raise ValueError("should have a host")
     return secret
 
 

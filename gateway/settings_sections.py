@@ -35,7 +35,9 @@ from gateway.settings_fields import (
     is_sha256,
 )
 from metering.money import Credits
+from storage.limits import MOST_PER_MINUTE
 
+PerMinute = Annotated[Count, Field(le=MOST_PER_MINUTE)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:/-]{1,100}$")]
 
 
@@ -178,36 +180,55 @@ class RecorderSection(Section):
     batch: Annotated[Count, Field(le=10_000)] = 500
     every_ms: Count = 50
     backlog_max_bytes: Count = 512 * 2**20
+    in_workers: bool = True
+
+
+class IdempotencySection(Section):
+    """What is kept in Redis of calls with an Idempotency-Key, for 24 hours."""
+
+    reply_max_bytes: Annotated[Whole, Field(ge=0, le=2**24)] = 2**20
+    business_max_bytes: Annotated[Count, Field(le=10**12)] = 16 * 2**20
+    total_max_bytes: Annotated[Count, Field(le=10**12)] = 2**30
 
 
 class LimitsSection(Section):
-    """The most an API key may do; nothing is limited where nothing is set."""
+    """The most an API key may do that has no limits of its own; without a number, anything."""
 
-    requests_per_minute: Count | None = None
-    tokens_per_minute: Count | None = None
-    concurrent: Count | None = None
+    requests_per_minute: PerMinute | None = None
+    tokens_per_minute: PerMinute | None = None
+    concurrent: Annotated[Count, Field(le=100_000)] | None = None
 
 
 class AdminSection(Section):
     """Who may use the admin API, and where it listens."""
 
     token: AdminToken | None = None
+    metrics_token: AdminToken | None = None
     host: Host | None = None
     port: Annotated[Port, Field(ge=1)] | None = None
 
     @property
     def token_digest(self) -> bytes | None:
         """SHA-256 of the token; 64 hexadecimal characters are the digest already."""
-        if self.token is None:
-            return None
-        text = self.token.get_secret_value()
-        return bytes.fromhex(text) if is_sha256(text) else sha256(text.encode()).digest()
+        return _digest(self.token)
+
+    @property
+    def metrics_token_digest(self) -> bytes | None:
+        """The same of the token that opens /metrics and nothing else."""
+        return _digest(self.metrics_token)
 
     @model_validator(mode="after")
     def _host_needs_port(self) -> Self:
         if self.host is not None and self.port is None:
             raise ValueError("host is set and port is not; a listener of its own needs both")
         return self
+
+
+def _digest(token: SecretStr | None) -> bytes | None:
+    if token is None:
+        return None
+    text = token.get_secret_value()
+    return bytes.fromhex(text) if is_sha256(text) else sha256(text.encode()).digest()
 
 
 class PaystackSection(Section):

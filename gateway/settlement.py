@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from uuid import UUID, uuid5
 
 import msgspec
 
 from metering.money import Credits
+from storage.ids import adjusted_id
 
 
 @dataclass(slots=True)
@@ -17,7 +17,8 @@ class Settlement:
 
     `row` has the columns of the transaction that the ledger does not know; `adopt` goes
     on without a hold; `only_if_held` records nothing when there is no hold, because it was
-    never known whether one was made.
+    never known whether one was made; `tokens` is what the call used, where the limits of
+    its key are told.
     """
 
     business: str
@@ -28,6 +29,13 @@ class Settlement:
     row: dict[str, object]
     adopt: bool = False
     only_if_held: bool = False
+    tokens: int | None = None
+
+    @property
+    def key(self) -> str | None:
+        """The key that called."""
+        key = self.row.get("key_id")
+        return key if isinstance(key, str) else None
 
     def row_text(self) -> str:
         return msgspec.json.encode(self.row).decode()
@@ -41,7 +49,7 @@ def adjusted(settlement: Settlement, *, charged: Credits) -> Settlement:
     """
     return replace(
         settlement,
-        id=str(uuid5(UUID(settlement.id), "adjusted")),
+        id=adjusted_id(settlement.id),
         amount=settlement.amount - charged,
         outcome="adjusted",
         row={**settlement.row, "adjusts": settlement.id},

@@ -1,17 +1,32 @@
-"""What a business that is short of credits is told: figures, and what would fit."""
+"""What who is short of credits is told, a business or a key: figures, and what would fit."""
 
 from __future__ import annotations
 
 from gateway.quote import Quote, Quotes
 from metering.money import Credits
 from storage.answers import iso_of
-from storage.errors import InsufficientCredits
+from storage.errors import CapReached, InsufficientCredits
+
+
+def is_affordable(refused: InsufficientCredits | CapReached, least: Credits) -> bool:
+    """Whether the least would be there once nothing is held."""
+    if isinstance(refused, CapReached):
+        return refused.spent + least <= refused.cap
+    return refused.total >= least
 
 
 def with_figures(
+    refused: InsufficientCredits | CapReached, quote: Quote, quotes: Quotes, *, required: Credits
+) -> InsufficientCredits | CapReached:
+    """The refusal with what the caller needs to go on: figures, and what would fit."""
+    if isinstance(refused, CapReached):
+        return _of_a_key(refused, quote, quotes, required=required)
+    return _of_a_business(refused, quote, quotes, required=required)
+
+
+def _of_a_business(
     refused: InsufficientCredits, quote: Quote, quotes: Quotes, *, required: Credits
 ) -> InsufficientCredits:
-    """The refusal with what the caller needs to go on: figures, and what would fit."""
     affordable = quotes.affordable_output(quote, refused.available)
     advice = f", or lower max_completion_tokens to {affordable}" if affordable else ""
     return type(refused)(
@@ -27,5 +42,28 @@ def with_figures(
             "required": str(required),
             "affordable_output_tokens": affordable,
             "expires_at": iso_of(refused.expires_at_ms),
+        },
+    )
+
+
+def _of_a_key(
+    refused: CapReached, quote: Quote, quotes: Quotes, *, required: Credits
+) -> CapReached:
+    left = max(Credits(0), refused.cap - refused.spent - refused.held)
+    affordable = quotes.affordable_output(quote, left)
+    advice = f", or lower max_completion_tokens to {affordable}" if affordable else ""
+    return type(refused)(
+        f"this call may use {required} credits and this key may spend {left} more: its cap is "
+        f"{refused.cap}, of which {refused.spent} are spent and {refused.held} held for calls "
+        f"that run; use another key, ask for one with a higher cap{advice}",
+        cap=refused.cap,
+        spent=refused.spent,
+        held=refused.held,
+        metadata={
+            "credit_cap": str(refused.cap),
+            "spent": str(refused.spent),
+            "held": str(refused.held),
+            "required": str(required),
+            "affordable_output_tokens": affordable,
         },
     )

@@ -237,6 +237,11 @@ class Upstream:
             )
         return reply
 
+    def connections(self) -> dict[str, int]:
+        """Connections with a call and without one, and calls that wait for one."""
+        states = ("active", "idle", "waiting")
+        return {state: getattr(self.transport, state, 0) for state in states}
+
     async def close(self) -> None:
         """Close all connections; calls that still run are cut."""
         await self.transport.aclose()

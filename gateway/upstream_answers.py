@@ -13,7 +13,11 @@ from typing import Any
 
 import msgspec
 
-from gateway.errors import UpstreamAccountEmpty, UpstreamMisbehaved, UpstreamRefusedOurKey
+from gateway.errors import (
+    UpstreamAccountEmpty,
+    UpstreamMisbehaved,
+    UpstreamRefusedOurKey,
+)
 
 log = logging.getLogger(__name__)
 

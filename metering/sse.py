@@ -61,11 +61,23 @@ class Events:
         return events
 
     def _ends(self, rest: bytearray) -> list[int]:
+        if rest.find(b"\r", self._scanned) < 0:
+            return _line_feed_ends(rest, self._scanned)
         ends = [match.end() for match in _END.finditer(rest, self._scanned)]
         # A CR after an LF is most likely half of a CR LF whose LF is still to come.
         if ends and ends[-1] == len(rest) and rest.endswith(b"\n\r"):
             ends.pop()
         return ends
+
+
+def _line_feed_ends(rest: bytearray, start: int) -> list[int]:
+    """The same where every line ends with LF, as OpenAI's do: found many times faster."""
+    ends = []
+    at = rest.find(b"\n\n", start)
+    while at >= 0:
+        ends.append(at + 2)
+        at = rest.find(b"\n\n", at + 2)
+    return ends
 
 
 def data_of(event: bytes) -> bytes:

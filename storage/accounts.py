@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from storage import movements, redis_keys
+from storage import redis_keys, snapshots
 from storage.balances import Balances, NoAccount
 from storage.database import Database
 from storage.errors import LedgerUnavailable
@@ -49,13 +49,13 @@ class Accounts:
         partition = redis_keys.partition_of(business)
         epoch = self._partitions.epoch(partition)
         async with self._database.read() as connection:
-            snapshot = await movements.snapshot(connection, business)
+            snapshot = await snapshots.snapshot(connection, business)
         if snapshot.epoch == epoch:
             await self._must_be_there(business, partition)
             return
         await self._balances.open(snapshot)
         async with self._database.write() as connection:
-            await movements.mark_opened(connection, business, epoch)
+            await snapshots.mark_opened(connection, business, epoch)
 
     async def _must_be_there(self, business: str, partition: int) -> None:
         """Another gateway may have opened it a moment ago; otherwise it was lost."""

@@ -1,8 +1,9 @@
 """
 BusinessAICredits: the balance of a business as far as SQL knows it.
 
-One row of a business is active. Who changes it locks it first, and locks several in the
-order of their businesses, so that nobody waits in a circle.
+One row of a business is active, until its expiry has been booked; the next purchase opens
+another. The current row is the active one, or the last that was. Who changes it locks it
+first, and locks several in the order of their businesses, so that nobody waits in a circle.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, exists, insert, or_, select, update
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -27,9 +28,10 @@ _write = update(table).where(table.c.id == bindparam("row_id"))
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
     """
-    The active balance row of a business.
+    The current balance row of a business.
 
     Attributes:
+        is_active: Whether its expiry is still to be booked.
         balance: What is left, as far as recorded; Redis may know of later calls.
         epoch: In which the account was last opened in Redis; 0 when it never was.
         seq: The last recorded change that came from Redis.
@@ -47,6 +49,11 @@ class LedgerRow:
     credit_seq: int
     owed: Credits
     alerted: int
+    is_active: bool
+
+    def has_expired(self, at: datetime) -> bool:
+        """Whether its time has come, or its expiry was booked by a clock ahead of ours."""
+        return not self.is_active or (self.expires_at is not None and self.expires_at <= at)
 
 
 async def add(connection: AsyncConnection, business: str, at: datetime) -> None:
@@ -69,16 +76,18 @@ async def add(connection: AsyncConnection, business: str, at: datetime) -> None:
 
 async def read(connection: AsyncConnection, business: str) -> LedgerRow:
     """
-    The active row of `business`, not locked.
+    The current row of `business`, not locked.
 
     Raises:
         NotFound: There is no such business.
     """
     business = known_id("business", business)
-    found = await connection.execute(
-        select(table).where(table.c.business_id == business, table.c.is_active)
-    )
-    row = found.one_or_none()
+    of_business = select(table).where(table.c.business_id == business)
+    # The active ones have an index; only who has expired is looked for without it.
+    row = (await connection.execute(of_business.where(table.c.is_active))).one_or_none()
+    if row is None:
+        last = of_business.order_by(table.c.id.desc()).limit(1)
+        row = (await connection.execute(last)).one_or_none()
     if row is None:
         raise NotFound("business", business)
     return _ledger_row(row)
@@ -86,31 +95,40 @@ async def read(connection: AsyncConnection, business: str) -> LedgerRow:
 
 async def lock(connection: AsyncConnection, businesses: Collection[str]) -> dict[str, LedgerRow]:
     """
-    The active rows of `businesses`, locked until the transaction ends.
+    The current rows of `businesses`, locked until the transaction ends.
 
     A business that is unknown is absent from the answer.
     """
-    rows: dict[str, LedgerRow] = {}
-    # A row that stopped being active while we waited for its lock is not in PostgreSQL's
-    # answer, and its successor is not yet; the second look sees it.
-    for _ in range(2):
-        missing = set(businesses) - set(rows)
-        if not missing:
-            break
-        found = await connection.execute(
-            select(table)
-            .where(table.c.business_id.in_(sorted(missing)), table.c.is_active)
-            .order_by(table.c.business_id)
-            # NO KEY: rows that only refer to this one may be written meanwhile.
-            .with_for_update(key_share=True)
-        )
-        rows |= {row.business: row for row in map(_ledger_row, found)}
+    rows = await _lock(connection, businesses, table.c.is_active)
+    missing = set(businesses) - set(rows)
+    if missing:
+        # Expired ones. A row that stopped being active while we waited for its lock is not
+        # in PostgreSQL's answer either, and a successor is not yet. Whoever opens that has
+        # locked the last row before it; so once we have, another look at the active ones
+        # sees all there will be.
+        later = table.alias()
+        newer = and_(later.c.business_id == table.c.business_id, later.c.id > table.c.id)
+        expired = await _lock(connection, missing, ~exists().where(newer))
+        rows |= expired | await _lock(connection, missing, table.c.is_active)
     return rows
+
+
+async def _lock(
+    connection: AsyncConnection, businesses: Collection[str], which: ColumnElement[bool]
+) -> dict[str, LedgerRow]:
+    found = await connection.execute(
+        select(table)
+        .where(table.c.business_id.in_(sorted(businesses)), which)
+        .order_by(table.c.business_id)
+        # NO KEY: rows that only refer to this one may be written meanwhile.
+        .with_for_update(key_share=True)
+    )
+    return {row.business: row for row in map(_ledger_row, found)}
 
 
 async def lock_one(connection: AsyncConnection, business: str) -> LedgerRow:
     """
-    The active row of `business`, locked until the transaction ends.
+    The current row of `business`, locked until the transaction ends.
 
     Raises:
         NotFound: There is no such business.
@@ -136,6 +154,7 @@ async def write(connection: AsyncConnection, rows: Collection[LedgerRow], at: da
             "credit_seq": row.credit_seq,
             "owed_microcredits": row.owed.micro,
             "alerted": row.alerted,
+            "is_active": row.is_active,
         }
         for row in rows
     ]
@@ -156,7 +175,23 @@ async def succeed(connection: AsyncConnection, row: LedgerRow, at: datetime) -> 
     )
     await add(connection, row.business, at)
     opened = await read(connection, row.business)
-    return replace(row, id=opened.id, expires_at=None, purchased_at=None)
+    return replace(row, id=opened.id, expires_at=None, purchased_at=None, is_active=True)
+
+
+async def ended(
+    connection: AsyncConnection, *, before: datetime, after: str | None, limit: int
+) -> list[LedgerRow]:
+    """
+    Rows whose time came at `before`, and of which something is left to be booked.
+
+    In the order of their ids; `after` is the last one seen.
+    """
+    left = or_(table.c.is_active, table.c.balance_microcredits > 0)
+    query = select(table).where(table.c.expires_at <= before, left)
+    if after is not None:
+        query = query.where(table.c.id > after)
+    found = await connection.execute(query.order_by(table.c.id).limit(limit))
+    return [_ledger_row(row) for row in found]
 
 
 async def grown(
@@ -183,14 +218,16 @@ async def grown(
             f"adding {by} to {row.balance} credits makes more than "
             f"{Credits(MOST_MICROCREDITS)}, the most a balance can be; add less"
         )
-    if expires_at and row.expires_at and row.expires_at <= at:
+    if expires_at and row.has_expired(at):
         row = await succeed(connection, row, at)
-    # As credit.lua does: what lifts the total to a threshold arms its alert again.
-    total = max(0, after.micro - row.owed.micro)
-    armed = (1 if total >= low_at.micro else 0) | (2 if total > 0 else 0)
-    return replace(
-        row, balance=after, purchased_at=row.purchased_at or at, alerted=row.alerted & ~armed
-    )
+    return armed(replace(row, balance=after, purchased_at=row.purchased_at or at), low_at)
+
+
+def armed(row: LedgerRow, low_at: Credits) -> LedgerRow:
+    """As credit.lua does: a total that reaches a threshold arms its alert again."""
+    total = max(0, row.balance.micro - row.owed.micro)
+    reached = (1 if total >= low_at.micro else 0) | (2 if total > 0 else 0)
+    return replace(row, alerted=row.alerted & ~reached)
 
 
 def _ledger_row(row: Row[Any]) -> LedgerRow:
@@ -205,4 +242,5 @@ def _ledger_row(row: Row[Any]) -> LedgerRow:
         credit_seq=row.credit_seq,
         owed=Credits(row.owed_microcredits),
         alerted=row.alerted,
+        is_active=row.is_active,
     )

@@ -1,5 +1,5 @@
 """
-Balances: hold, renew, settle, credit, open, read. The only caller of the scripts.
+Balances: hold, renew, settle, credit, expire, open, audit, read. The only caller of the scripts.
 
 A business's money is decided here and nowhere else; `storage/lua` has the contracts of
 what each verb does. Amounts are `Credits`; ids of holds are those of the transactions.
@@ -7,7 +7,6 @@ what each verb does. Amounts are `Credits`; ids of holds are those of the transa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from redis.asyncio import Redis
@@ -15,21 +14,29 @@ from redis.asyncio import Redis
 from metering.money import Credits
 from storage import redis_keys
 from storage.answers import (
+    AccountWrong,
+    Audited,
     Balance,
+    Expired,
     Hold,
     NoAccount,
     NoHold,
+    NotCounted,
     Overdue,
     Settled,
+    Unexpired,
+    hold_from,
     refusal_of_hold,
     settled_from,
 )
-from storage.errors import ACCOUNT_FROZEN, LedgerCorrupt, LedgerUnavailable
-from storage.movements import AccountSnapshot, CreditEvent
+from storage.fenced import Fenced, corrupt
+from storage.limits import MOST_PER_MINUTE, KeyLimits
+from storage.movements import CreditEvent
 from storage.partitions import Partitions
 from storage.scripts import Scripts
+from storage.snapshots import AccountSnapshot
 
-__all__ = ["Balance", "Balances", "Hold", "NoAccount", "NoHold", "Overdue", "Settled"]
+__all__ = ["Balance", "Balances", "Hold", "NoAccount", "NoHold", "NotCounted", "Overdue", "Settled"]
 
 
 class Balances:
@@ -37,8 +44,9 @@ class Balances:
 
     def __init__(self, redis: Redis, scripts: Scripts, partitions: Partitions) -> None:
         self._redis = redis
-        self._scripts = scripts
         self._partitions = partitions
+        self._scripts = scripts
+        self._fenced = Fenced(scripts, partitions)
 
     async def hold(
         self,
@@ -49,33 +57,47 @@ class Balances:
         floor: Credits,
         lease_s: float,
         note: str,
+        limits: KeyLimits | None = None,
+        tokens: int = 0,
     ) -> Hold:
         """
         Set aside the ceiling, or what is affordable down to the floor.
 
         Args:
             note: The row to store if this process dies, as JSON.
+            limits: Those of the key that calls; None when it has none.
+            tokens: What the call may use at the most; counts where the key has limits.
 
         Raises:
             NoAccount: Open it, then ask again.
+            NotCounted: Have `count` say what the key has spent, then ask again.
             LedgerRefusal: One of its kinds; nothing was held.
             LedgerUnavailable: It may or may not have been held.
         """
         p = redis_keys.partition_of(business)
         keys = _keys_of_call(p, business, id)
-        arguments = (business, id, _text(ceiling), _text(floor), _milliseconds(lease_s), note)
-        answer = await self._ask("hold", p, keys, arguments)
+        arguments: tuple[str, ...] = (
+            business,
+            id,
+            _text(ceiling),
+            _text(floor),
+            _milliseconds(lease_s),
+            note,
+        )
+        if limits is not None:
+            keys = (*keys, redis_keys.limits(p, limits.key))
+            arguments = (*arguments, *limits.arguments(tokens))
+        answer = await self._fenced.ask("hold", p, keys, arguments)
         if answer[0] in ("OK", "SAME"):
-            granted, available = Credits(answer[2]), Credits(answer[3])
-            return Hold(id, business, granted, available, is_new=answer[0] == "OK")
-        raise refusal_of_hold(answer, ceiling, floor)
+            return hold_from(answer, id=id, business=business, limits=limits)
+        raise refusal_of_hold(answer, ceiling, floor, limits)
 
     async def renew(self, *, business: str, id: str, lease_s: float, metered: Credits) -> bool:
         """Extend a running call's lease and note its cost so far; False when it is gone."""
         p = redis_keys.partition_of(business)
         keys = (redis_keys.meta(p), redis_keys.holds(p, business), redis_keys.deadlines(p))
         arguments = (business, id, _milliseconds(lease_s), _text(metered))
-        answer = await self._ask("renew", p, keys, arguments)
+        answer = await self._fenced.ask("renew", p, keys, arguments)
         return bool(answer[0] == "OK")
 
     async def settle(
@@ -88,6 +110,8 @@ class Balances:
         row: str,
         granted: Credits | None = None,
         adopt: bool = False,
+        key: str | None = None,
+        tokens: int | None = None,
     ) -> Settled:
         """
         Charge a hold, return the rest of it, and put its row into the outbox.
@@ -96,24 +120,24 @@ class Balances:
             row: The transaction's columns that the ledger does not know, as JSON.
             granted: What had been held, for the row, where no hold is left.
             adopt: Go on without a hold; only then may the amount be negative.
+            key: Whose cap a charge without a hold counts towards.
+            tokens: What the call used, where its key has limits; the rest is given back.
 
         Raises:
             NoHold: Neither a hold nor an answer has this id; nothing was changed.
             NoAccount: The account is not open in this epoch.
             LedgerUnavailable: Ask again with the same id.
         """
-        mode = "adopt" if adopt else "settle"
-        settled = await self._settle(
-            business, id, amount, mode=mode, outcome=outcome, granted=granted, row=row
-        )
+        mode, held = "adopt" if adopt else "settle", _text(granted or Credits(0))
+        more = () if tokens is None else (str(max(0, min(tokens, MOST_PER_MINUTE - 1))),)
+        arguments = (_text(amount), mode, outcome, held, row, *more)
+        settled = await self._settle(business, id, arguments, key=key if adopt else None)
         assert settled is not None, "only a sweep finds a hold alive"
         return settled
 
     async def sweep(self, *, business: str, id: str) -> Settled | None:
         """Settle a hold whose lease has ended at its checkpoint; None while it is alive."""
-        return await self._settle(
-            business, id, Credits(0), mode="sweep", outcome="orphaned", granted=None, row=""
-        )
+        return await self._settle(business, id, ("0", "sweep", "orphaned", "0", ""))
 
     async def credit(self, event: CreditEvent) -> str:
         """
@@ -137,9 +161,44 @@ class Balances:
             str(event.expires_at_ms),
             _text(event.low_at),
             event.status,
+            str(event.ended_at_ms),
         )
-        answer = await self._ask("credit", p, keys, arguments)
+        answer = await self._fenced.ask("credit", p, keys, arguments)
         return str(answer[0])
+
+    async def expire(self, business: str, *, credit_seq: int) -> Expired | Unexpired:
+        """
+        Book what is available as expired, if its time has come by the clock of Redis.
+
+        What is held is left; ask again once its calls are settled.
+
+        Args:
+            credit_seq: As SQL had it when it found the balance expired.
+
+        Raises:
+            NoAccount: Open it, then ask again.
+        """
+        p = redis_keys.partition_of(business)
+        keys = (redis_keys.meta(p), redis_keys.account(p, business), redis_keys.outbox(p))
+        answer = await self._fenced.ask("expire", p, keys, (business, str(credit_seq)))
+        return Expired(Credits(answer[2])) if answer[0] == "OK" else Unexpired(answer[0])
+
+    async def audit(self, business: str) -> Audited:
+        """
+        Check the shape of an account against its open holds; freeze it when it is wrong.
+
+        Raises:
+            AccountWrong: It was, and is frozen now.
+            LedgerUnavailable: It is frozen since before, or Redis does not answer.
+            NoAccount: It is not open in this epoch.
+        """
+        p = redis_keys.partition_of(business)
+        keys = (redis_keys.meta(p), redis_keys.account(p, business), redis_keys.holds(p, business))
+        answer = await self._fenced.ask("audit", p, keys, (business,))
+        if answer[0] == "WRONG":
+            raise AccountWrong(business, str(answer[2]))
+        total, held, owed, *counted = answer[2:]
+        return Audited(Credits(total), Credits(held), Credits(owed), *counted)
 
     async def open(self, snapshot: AccountSnapshot) -> bool:
         """Create the account from what SQL knows; False when it is open already."""
@@ -159,7 +218,7 @@ class Balances:
             str(snapshot.alerted),
             snapshot.status,
         )
-        answer = await self._ask("open", p, keys, arguments)
+        answer = await self._fenced.ask("open", p, keys, arguments)
         return bool(answer[0] == "OK")
 
     async def read(self, business: str) -> Balance:
@@ -180,37 +239,25 @@ class Balances:
         try:
             total, held, owed, credit_seq, expires_at_ms = (int(field) for field in found[1:6])
         except (TypeError, ValueError):
-            raise _corrupt(p) from None
+            raise corrupt(p) from None
         return Balance(
             Credits(total), Credits(held), Credits(owed), credit_seq, expires_at_ms, found[6]
         )
 
     async def overdue(self, partition: int, *, skip: int = 0, limit: int = 100) -> list[Overdue]:
         """Holds whose lease has ended by the clock of Redis, the oldest first."""
-        seconds, micros = await self._partitions.asking(self._redis.time())
-        now_ms = seconds * 1000 + micros // 1000
-        answer: Any = self._redis.zrangebyscore(
-            redis_keys.deadlines(partition), "-inf", now_ms, start=skip, num=limit
-        )
-        members: list[str] = await self._partitions.asking(answer)
+        keys, arguments = (redis_keys.deadlines(partition),), (str(skip), str(limit))
+        members: list[str] = await self._scripts.call("overdue", keys, arguments)
         return [Overdue(*member.split(":", 1)) for member in members]
 
     async def _settle(
-        self,
-        business: str,
-        id: str,
-        amount: Credits,
-        *,
-        mode: str,
-        outcome: str,
-        granted: Credits | None,
-        row: str,
+        self, business: str, id: str, arguments: tuple[str, ...], *, key: str | None = None
     ) -> Settled | None:
         p = redis_keys.partition_of(business)
         keys = (*_keys_of_call(p, business, id), redis_keys.outbox(p))
-        held = _text(granted or Credits(0))
-        arguments = (business, id, _text(amount), mode, outcome, held, row)
-        answer = await self._ask("settle", p, keys, arguments)
+        if key is not None:
+            keys = (*keys, redis_keys.limits(p, key))
+        answer = await self._fenced.ask("settle", p, keys, (business, id, *arguments))
         if answer[0] == "OK":
             return settled_from(answer[2:], is_new=True)
         if answer[0] == "DONE":
@@ -218,32 +265,6 @@ class Balances:
         if answer[0] == "ALIVE":
             return None
         raise NoHold(id)
-
-    async def _ask(
-        self, script: str, partition: int, keys: Sequence[str], arguments: Sequence[str]
-    ) -> list[Any]:
-        """Call a script under the partition's epoch and look at what every answer may say."""
-        epoch = self._partitions.epoch(partition)
-        seen = self._partitions.counter(partition)
-        answer = await self._scripts.call(script, keys, (str(epoch), *arguments))
-        word = answer[0]
-        if word in ("STALE_EPOCH", "FROZEN"):
-            raise await self._partitions.refused(partition, word, str(answer[2]))
-        await self._partitions.note(partition, seen_when_asked=seen, counter=answer[1])
-        if word == "NO_ACCOUNT":
-            raise NoAccount(arguments[0])
-        if word == "ACCOUNT_FROZEN":
-            raise LedgerUnavailable(f"an account is frozen: {answer[2]}", reason=ACCOUNT_FROZEN)
-        if word == "CORRUPT":
-            raise _corrupt(partition)
-        assert word != "BAD", f"{script}.lua was given an argument it does not accept"
-        return answer
-
-
-def _corrupt(partition: int) -> LedgerCorrupt:
-    return LedgerCorrupt(
-        f"the account of a business in partition {partition} holds what no script writes"
-    )
 
 
 def _keys_of_call(partition: int, business: str, id: str) -> tuple[str, ...]:

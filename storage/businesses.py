@@ -23,6 +23,9 @@ Status = Literal["active", "suspended"]
 LOW_BALANCE_THRESHOLD = Credits(10_000_000)  # Ten credits: some four calls at 2.50.
 EXPIRES_AFTER_MONTHS = 6
 
+_COLUMNS = {"low_balance_threshold": "low_balance_threshold_microcredits"}
+_IN_REDIS = frozenset({"status", "low_balance_threshold"})  # What the scripts decide by.
+
 
 @dataclass(frozen=True, slots=True)
 class Business:
@@ -127,31 +130,57 @@ async def set_status(
     Raises:
         NotFound: There is no such business.
     """
+    return await change(connection, id, {"status": status}, at=at)
+
+
+async def change(
+    connection: AsyncConnection, id: str, fields: Mapping[str, Any], *, at: datetime
+) -> Business:
+    """
+    Give fields of a business other values.
+
+    What decides calls (status, threshold) reaches Redis by a credit event of amount zero.
+    Nothing is written when all of it is so already.
+
+    Args:
+        fields: Names of `Business` and their new values; amounts are `Credits`.
+
+    Raises:
+        NotFound: There is no such business.
+    """
     # The balance row is locked before the business changes, in the order of write_event.
     await balance_rows.lock_one(connection, id)
     business = await get(connection, id)
-    if business.status == status:
+    changed = {name: new for name, new in fields.items() if getattr(business, name) != new}
+    if not changed:
         return business
+    columns = {_COLUMNS.get(name, name): _plain(new) for name, new in changed.items()}
     await connection.execute(
-        update(table).where(table.c.id == business.id).values(status=status, updated_at=at)
+        update(table).where(table.c.id == business.id).values(**columns, updated_at=at)
     )
-    await movements.write_event(
-        connection,
-        business=business.id,
-        kind="configure",
-        verb="configure",
-        amount=Credits(0),
-        expires_at=None,
-        reference=None,
-        reason=f"status {status}",
-        at=at,
-    )
-    return replace(business, status=status)
+    told = [f"{name} {new}" for name, new in changed.items() if name in _IN_REDIS]
+    if told:
+        await movements.write_event(
+            connection,
+            business=business.id,
+            kind="configure",
+            verb="configure",
+            amount=Credits(0),
+            expires_at=None,
+            reference=None,
+            reason=", ".join(told),
+            at=at,
+        )
+    return replace(business, **changed)
+
+
+def _plain(value: Any) -> Any:
+    return value.micro if isinstance(value, Credits) else value
 
 
 async def ledger_row(connection: AsyncConnection, id: str) -> LedgerRow:
     """
-    The active balance row of a business, as SQL knows it.
+    The current balance row of a business, as SQL knows it.
 
     Raises:
         NotFound: There is no such business.

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
 from redis.exceptions import RedisError
+
+from storage.redis_cluster import ClusterClient
 
 log = logging.getLogger(__name__)
 
@@ -16,6 +19,13 @@ async def warn_unless_durable(redis: Any) -> None:
 
     A Redis whose user may not ask for its configuration is believed.
     """
+    if isinstance(redis, ClusterClient):
+        await asyncio.gather(*(_warn_unless_durable(each) for each in await redis.servers()))
+    else:
+        await _warn_unless_durable(redis)
+
+
+async def _warn_unless_durable(redis: Any) -> None:
     try:
         found = await redis.config_get("appendonly", "appendfsync", "maxmemory-policy")
     except (RedisError, OSError, TimeoutError):

@@ -8,7 +8,14 @@ What the stores can answer besides what was asked for.
     │   ├── CreditsExpired
     │   ├── CreditsOwed
     │   ├── BusinessSuspended
-    │   └── Limited
+    │   ├── Limited             a limit of the key in a minute, or at a time
+    │   └── CapReached          the key may not spend more
+    │       └── CapHeld         it may, but its running calls hold the rest
+    ├── RepeatRefused           a call with this Idempotency-Key is known, and not to be repeated
+    │   ├── CallInFlight
+    │   ├── KeyReused
+    │   ├── ReplyNotKept
+    │   └── KeysExhausted       it is not known, and no more keys are kept
     ├── LedgerUnavailable       in doubt, frozen, stale, or something was lost
     ├── LedgerCorrupt           Redis holds what cannot be
     ├── RecordsUnavailable      SQL does not answer
@@ -21,6 +28,7 @@ What the stores can answer besides what was asked for.
 from __future__ import annotations
 
 from metering.money import Credits
+from storage.limits import Rates
 
 
 class StorageError(Exception):
@@ -97,15 +105,89 @@ class BusinessSuspended(LedgerRefusal):
 
 class Limited(LedgerRefusal):
     """
-    A rate or spending limit of the key was reached.
+    A limit of the key was reached; nothing of it was taken.
 
     Attributes:
+        which: requests, tokens or concurrent.
         retry_after_s: When to ask again, in seconds from now.
+        rates: What the key has left.
+        metadata: The limit, for the caller.
     """
 
-    def __init__(self, message: str, *, retry_after_s: float) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after_s: float,
+        which: str = "requests",
+        rates: Rates | None = None,
+        metadata: dict[str, object] | None = None,
+    ) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.which = which
+        self.rates = rates
+        self.metadata = metadata
+
+
+class CapReached(LedgerRefusal):
+    """
+    The key has spent what it may ever spend, or too little of it is left for the call.
+
+    Attributes:
+        cap: What it may spend.
+        spent: What it has been charged.
+        held: Set aside for calls of it that run.
+        metadata: The same for the caller, with what would help it.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        cap: Credits,
+        spent: Credits,
+        held: Credits,
+        metadata: dict[str, object] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.cap = cap
+        self.spent = spent
+        self.held = held
+        self.metadata = metadata
+
+
+class CapHeld(CapReached):
+    """There would be enough, but running calls of the key hold it; it may return in a moment."""
+
+
+class RepeatRefused(StorageError):
+    """
+    A call may be named by an Idempotency-Key, and this one is not made for that reason.
+
+    Attributes:
+        metadata: Which call has the key, for the caller.
+    """
+
+    def __init__(self, message: str, *, metadata: dict[str, object] | None = None) -> None:
+        super().__init__(message)
+        self.metadata = metadata
+
+
+class CallInFlight(RepeatRefused):
+    """The first call with the key still runs, here or in another gateway."""
+
+
+class KeyReused(RepeatRefused):
+    """The key names a call that asked for something else."""
+
+
+class ReplyNotKept(RepeatRefused):
+    """The first call was charged, and its reply is not kept: it would be charged twice."""
+
+
+class KeysExhausted(RepeatRefused):
+    """So many keys were used that no more are kept now."""
 
 
 ACCOUNT_FROZEN = "account_frozen"

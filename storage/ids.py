@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import uuid_utils
 
@@ -12,6 +12,11 @@ from storage.errors import NotFound
 def new_id() -> str:
     """A fresh UUIDv7, in small letters with dashes."""
     return str(uuid_utils.uuid7())
+
+
+def adjusted_id(id: str) -> str:
+    """The id of the row that corrects a call; it follows from the call's, so there is one."""
+    return str(uuid5(UUID(id), "adjusted"))
 
 
 def known_id(noun: str, text: str) -> str:

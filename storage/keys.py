@@ -8,7 +8,7 @@ its digest compares nothing that a clock could measure.
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
@@ -18,9 +18,10 @@ from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from metering.money import Credits
-from storage import businesses
+from storage import businesses, pages
 from storage.errors import NotFound
 from storage.ids import known_id, new_id
+from storage.limits import Limits
 from storage.tables import api_keys as table
 from storage.tables import businesses as business_table
 
@@ -59,6 +60,7 @@ class ApiKey:
     last_used_at: datetime | None
     created_at: datetime
     digest: bytes = field(repr=False)
+    limits: Limits = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ class KeyHolder:
     credit_cap: Credits | None
     expires_at: datetime | None
     revoked_at: datetime | None
+    limits: Limits = Limits()
 
 
 def digest_of(secret: str) -> bytes:
@@ -92,6 +95,7 @@ async def issue(
     scopes: Scopes | None = None,
     default_feature: str | None = None,
     credit_cap: Credits | None = None,
+    limits: Limits | None = None,
     expires_at: datetime | None = None,
     at: datetime,
 ) -> tuple[ApiKey, str]:
@@ -116,6 +120,7 @@ async def issue(
         last_used_at=None,
         created_at=at,
         digest=digest_of(secret),
+        limits=limits or Limits(),
     )
     await connection.execute(
         insert(table).values(
@@ -126,7 +131,9 @@ async def issue(
             name=name,
             scopes=_scopes_column(key.scopes),
             default_feature=default_feature,
-            credit_cap_microcredits=credit_cap.micro if credit_cap else None,
+            # A cap of nothing is a cap.
+            credit_cap_microcredits=None if credit_cap is None else credit_cap.micro,
+            **asdict(key.limits),
             expires_at=expires_at,
             created_at=at,
         )
@@ -155,6 +162,16 @@ async def of_business(connection: AsyncConnection, business: str) -> list[ApiKey
         select(table)
         .where(table.c.business_id == known_id("business", business))
         .order_by(table.c.id.desc())
+    )
+    return [_key(row) for row in found]
+
+
+async def page(
+    connection: AsyncConnection, business: str, *, limit: int, after: str | None = None
+) -> list[ApiKey]:
+    """Keys of a business, newest first, revoked ones included; `after` is the last id seen."""
+    found = await pages.newest(
+        connection, table, noun="key", limit=limit, after=after, business=business
     )
     return [_key(row) for row in found]
 
@@ -197,6 +214,7 @@ def _holder(row: Row[Any]) -> KeyHolder:
         credit_cap=_cap(row),
         expires_at=row.expires_at,
         revoked_at=row.revoked_at,
+        limits=_limits(row),
     )
 
 
@@ -217,6 +235,10 @@ def _cap(row: Row[Any]) -> Credits | None:
     return None if cap is None else Credits(cap)
 
 
+def _limits(row: Row[Any]) -> Limits:
+    return Limits(row.requests_per_minute, row.tokens_per_minute, row.concurrent)
+
+
 def _key(row: Row[Any]) -> ApiKey:
     return ApiKey(
         id=row.id,
@@ -231,4 +253,5 @@ def _key(row: Row[Any]) -> ApiKey:
         last_used_at=row.last_used_at,
         created_at=row.created_at,
         digest=row.digest,
+        limits=_limits(row),
     )

@@ -18,9 +18,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from metering.money import MOST_MICROCREDITS, Credits
 from storage import balance_rows
 from storage.balance_rows import LedgerRow
-from storage.errors import BadAmount, LedgerUnavailable
+from storage.errors import BadAmount
 from storage.ids import known_id, new_id
-from storage.tables import ai_credit_purchases, business_ai_credits, businesses
+from storage.tables import ai_credit_purchases, businesses
 from storage.tables import credit_movements as table
 
 Verb = Literal["add", "take", "configure"]
@@ -38,6 +38,8 @@ class CreditEvent:
         amount: Never negative; the verb says the direction.
         expires_at_ms: The expiry once it is applied, in milliseconds since 1970; 0 for never.
         low_at: Below this the owner is warned.
+        ended_at_ms: When the balance had expired that this addition finds; what is left of
+            that is booked as expired before it is applied. 0 when it finds a valid one.
     """
 
     id: str
@@ -48,30 +50,7 @@ class CreditEvent:
     expires_at_ms: int
     low_at: Credits
     status: str
-
-
-@dataclass(frozen=True, slots=True)
-class AccountSnapshot:
-    """
-    What `open.lua` needs to know of a business.
-
-    Attributes:
-        total: The balance once every event up to `credit_seq` is applied.
-        epoch: In which the account was last opened; 0 when it never was.
-        expires_at_ms: Milliseconds since 1970; 0 for never.
-        alerted: Bits, 1 low_balance and 2 depleted: warned since the last addition.
-    """
-
-    business: str
-    status: str
-    total: Credits
-    owed: Credits
-    credit_seq: int
-    seq: int
-    epoch: int
-    expires_at_ms: int
-    low_at: Credits
-    alerted: int
+    ended_at_ms: int = 0
 
 
 async def write_event(
@@ -101,13 +80,15 @@ async def write_event(
         NotFound: There is no such business.
     """
     _check(verb, amount)
-    row = await balance_rows.lock_one(connection, business)
+    found = row = await balance_rows.lock_one(connection, business)
     # Read after the lock, so that the event says what holds once those before it hold.
-    status, low_at = await _settings(connection, row.business)
+    status, low_at = await settings_of(connection, row.business)
     if verb == "add":
         row = await balance_rows.grown(
             connection, row, by=amount, low_at=low_at, expires_at=expires_at, at=at
         )
+    elif verb == "configure":
+        row = balance_rows.armed(row, low_at)
     row = replace(row, credit_seq=row.credit_seq + 1, expires_at=expires_at or row.expires_at)
     await balance_rows.write(connection, [row], at)
     event = CreditEvent(
@@ -119,6 +100,7 @@ async def write_event(
         expires_at_ms=as_ms(row.expires_at) if row.expires_at else 0,
         low_at=low_at,
         status=status,
+        ended_at_ms=_end_of(found) if row.id != found.id else 0,
     )
     await connection.execute(
         insert(table).values(
@@ -138,6 +120,12 @@ async def write_event(
     return event
 
 
+def _end_of(row: LedgerRow) -> int:
+    # Of a row that is not active any more, the expiry was booked already. What returns to
+    # it from calls that still ran goes on in the new row.
+    return as_ms(row.expires_at) if row.is_active and row.expires_at else 0
+
+
 def _check(verb: Verb, amount: Credits) -> None:
     if verb == "configure":
         assert not amount, "a configuration moves no credits"
@@ -149,7 +137,8 @@ def _check(verb: Verb, amount: Credits) -> None:
         )
 
 
-async def _settings(connection: AsyncConnection, business: str) -> tuple[str, Credits]:
+async def settings_of(connection: AsyncConnection, business: str) -> tuple[str, Credits]:
+    """Status and threshold of a business, which each of its events says anew."""
     columns = (businesses.c.status, businesses.c.low_balance_threshold_microcredits)
     found = await connection.execute(select(*columns).where(businesses.c.id == business))
     status, low_at = found.one()
@@ -172,18 +161,23 @@ async def pending(
         .order_by(table.c.credit_seq)
         .limit(limit)
     )
-    return [_event(row) for row in found]
+    return [event_of(row) for row in found]
 
 
-async def unapplied_businesses(connection: AsyncConnection, limit: int) -> list[str]:
-    """At most `limit` businesses with events that Redis may lack."""
-    found = await connection.execute(
+async def unapplied_businesses(
+    connection: AsyncConnection, limit: int, *, after: str | None = None
+) -> list[str]:
+    """At most `limit` businesses with events that Redis may lack, by id, those after `after`."""
+    query = (
         select(table.c.business_id)
         .where(table.c.applied_at.is_(None), table.c.credit_seq.is_not(None))
         .group_by(table.c.business_id)
+        .order_by(table.c.business_id)
         .limit(limit)
     )
-    return list(found.scalars())
+    if after is not None:
+        query = query.where(table.c.business_id > after)
+    return list((await connection.execute(query)).scalars())
 
 
 async def mark_applied(
@@ -199,94 +193,24 @@ async def mark_applied(
         )
 
 
-async def snapshot(connection: AsyncConnection, business: str) -> AccountSnapshot:
-    """
-    One consistent look at `business`; call it in a read, which sees one moment.
-
-    A take-back that Redis has not answered yet is still to come, so the account opens as
-    it was before the first of those; that one and what follows it are then applied.
-
-    Raises:
-        NotFound: There is no such business.
-        LedgerUnavailable: Redis had answered a take-back, and the answer was lost.
-    """
-    row = await balance_rows.read(connection, business)
-    status, low_at = await _settings(connection, row.business)
-    to_come = await _from_first_open_take(connection, row)
-    total = row.balance - sum((each.amount for each in to_come if each.verb == "add"), Credits(0))
-    if total.micro < 0:
-        raise LedgerUnavailable(
-            f"business {row.business} has spent what came after a take-back that is not "
-            "recorded; recover its partition",
-            reason="loss",
-        )
-    return AccountSnapshot(
-        business=row.business,
-        status=status,
-        total=total,
-        owed=row.owed,
-        credit_seq=to_come[0].credit_seq - 1 if to_come else row.credit_seq,
-        seq=row.seq,
-        epoch=row.epoch,
-        expires_at_ms=as_ms(row.expires_at) if row.expires_at else 0,
-        low_at=low_at,
-        alerted=row.alerted,
-    )
-
-
-async def _from_first_open_take(connection: AsyncConnection, row: LedgerRow) -> list[CreditEvent]:
-    events = select(table).where(table.c.business_id == row.business)
-    takes = await connection.execute(events.where(table.c.requested_microcredits < 0))
-    asked = {take.id: take.credit_seq for take in takes}
-    answers = await connection.execute(
-        select(table.c.reference).where(
-            table.c.business_id == row.business, table.c.kind == "taken_back"
-        )
-    )
-    for reference in answers.scalars():
-        asked.pop(reference, None)
-    if not asked:
-        return []
-    first = table.c.credit_seq >= min(asked.values())
-    found = await connection.execute(events.where(first).order_by(table.c.credit_seq))
-    return [_event(each) for each in found]
-
-
-async def mark_opened(connection: AsyncConnection, business: str, epoch: int) -> None:
-    """Note that the account of `business` is in Redis since `epoch`; its absence is a loss."""
-    await connection.execute(
-        update(business_ai_credits)
-        .where(business_ai_credits.c.business_id == business, business_ai_credits.c.is_active)
-        .where(business_ai_credits.c.epoch < epoch)
-        .values(epoch=epoch)
-    )
-
-
-async def opened_businesses(connection: AsyncConnection, *, epoch: int) -> list[str]:
-    """Businesses whose account was opened in `epoch`."""
-    found = await connection.execute(
-        select(business_ai_credits.c.business_id).where(
-            business_ai_credits.c.is_active, business_ai_credits.c.epoch == epoch
-        )
-    )
-    return list(found.scalars())
-
-
 def as_ms(at: datetime) -> int:
     """Milliseconds since 1970, without a float on the way."""
     return (at - _EPOCH) // timedelta(milliseconds=1)
 
 
 def _event_column(event: CreditEvent) -> dict[str, Any]:
+    ended = {"ended_at_ms": event.ended_at_ms} if event.ended_at_ms else {}
     return {
         "verb": event.verb,
         "expires_at_ms": event.expires_at_ms,
         "low_at": str(event.low_at.micro),
         "status": event.status,
+        **ended,
     }
 
 
-def _event(row: Row[Any]) -> CreditEvent:
+def event_of(row: Row[Any]) -> CreditEvent:
+    """A movement that has a `credit_seq`, as the event that it is."""
     return CreditEvent(
         id=row.id,
         business=row.business_id,
@@ -296,4 +220,5 @@ def _event(row: Row[Any]) -> CreditEvent:
         expires_at_ms=row.event["expires_at_ms"],
         low_at=Credits(int(row.event["low_at"])),
         status=row.event["status"],
+        ended_at_ms=row.event.get("ended_at_ms", 0),
     )

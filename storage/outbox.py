@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from redis.exceptions import RedisError
@@ -67,6 +67,8 @@ async def read(redis: Any, partitions: Iterable[int], count: int) -> list[Entry]
     """
     The oldest entries, at most `count` a partition, in one round trip.
 
+    Of a Cluster that has lost a server, what the others have: theirs need not wait.
+
     Raises:
         LedgerUnavailable: Redis does not answer.
     """
@@ -74,12 +76,26 @@ async def read(redis: Any, partitions: Iterable[int], count: int) -> list[Entry]
     pipeline = redis.pipeline(transaction=False)
     for partition in asked:
         pipeline.xrange(redis_keys.outbox(partition), count=count)
-    streams = await _answered(pipeline)
+    streams = await _answered(pipeline, some_will_do=True)
     return [
         entry_of(partition, entry_id, fields)
         for partition, stream in zip(asked, streams, strict=True)
+        if not isinstance(stream, BaseException)
         for entry_id, fields in stream
     ]
+
+
+async def latest(redis: Any, partition: int, count: int) -> list[Entry]:
+    """
+    The newest entries of a partition, at most `count`, the newest first.
+
+    Raises:
+        LedgerUnavailable: Redis does not answer.
+    """
+    pipeline = redis.pipeline(transaction=False)
+    pipeline.xrevrange(redis_keys.outbox(partition), count=count)
+    (stream,) = await _answered(pipeline)
+    return [entry_of(partition, entry_id, fields) for entry_id, fields in stream]
 
 
 async def forget(redis: Any, entries: Collection[Entry]) -> None:
@@ -111,9 +127,11 @@ def _forget() -> str:
     return (resources.files("storage") / "lua" / "forget.lua").read_text()
 
 
-async def _answered(pipeline: Any) -> list[Any]:
+async def _answered(pipeline: Any, *, some_will_do: bool = False) -> list[Any]:
     try:
-        answers: list[Any] = await pipeline.execute()
+        answers: list[Any] = await pipeline.execute(raise_on_error=not some_will_do)
+        if answers and all(isinstance(each, BaseException) for each in answers):
+            raise answers[0]
     except (RedisError, OSError) as error:
         raise LedgerUnavailable(
             f"Redis did not answer about the outbox ({type(error).__name__})", reason="unreachable"
@@ -176,9 +194,16 @@ def _text(value: str | bytes) -> str:
     return value if isinstance(value, str) else value.decode(errors="backslashreplace")
 
 
-async def length(redis: Any) -> int:
+class Waiting(NamedTuple):
+    """How many entries wait, and since when the oldest does (None when there are none)."""
+
+    entries: int
+    oldest_ms: int | None
+
+
+async def waiting(redis: Any) -> Waiting:
     """
-    How many entries wait in all partitions.
+    What waits in all partitions; times are those of Redis.
 
     Raises:
         LedgerUnavailable: Redis does not answer.
@@ -186,4 +211,7 @@ async def length(redis: Any) -> int:
     pipeline = redis.pipeline(transaction=False)
     for partition in range(redis_keys.PARTITIONS):
         pipeline.xlen(redis_keys.outbox(partition))
-    return sum(await _answered(pipeline))
+        pipeline.xrange(redis_keys.outbox(partition), count=1)
+    answers = await _answered(pipeline)
+    first = [int(_text(stream[0][0]).partition("-")[0]) for stream in answers[1::2] if stream]
+    return Waiting(sum(answers[::2]), min(first, default=None))

@@ -10,13 +10,13 @@ such a partition: it is frozen, in Redis and in SQL, and calls get 503.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from storage import movements, partition_rows, redis_keys
+from storage import partition_rows, redis_keys, snapshots
 from storage.database import Database
 from storage.errors import LedgerUnavailable, RecordsUnavailable
 from storage.scripts import Scripts
@@ -29,10 +29,17 @@ T = TypeVar("T")
 class Partitions:
     """What this process knows of the 16 partitions."""
 
-    def __init__(self, redis: Redis, scripts: Scripts, database: Database) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        scripts: Scripts,
+        database: Database,
+        on_frozen: Callable[[], None] = lambda: None,
+    ) -> None:
         self._redis = redis
         self._scripts = scripts
         self._database = database
+        self._on_frozen = on_frozen
         self._epochs = [0] * redis_keys.PARTITIONS
         self._counters = [0] * redis_keys.PARTITIONS
         self._frozen: dict[int, str] = {}
@@ -112,6 +119,7 @@ class Partitions:
         if partition in self._frozen:
             return
         self._frozen[partition] = reason
+        self._on_frozen()
         log.critical("partition_frozen", extra={"partition": partition, "reason": reason})
         try:
             await self._scripts.call("freeze", [redis_keys.meta(partition)], [reason])
@@ -125,12 +133,12 @@ class Partitions:
 
     async def ping(self) -> None:
         """
-        Ask Redis whether it is there.
+        Ask Redis whether it is there, each server of a Cluster.
 
         Raises:
             LedgerUnavailable: It does not answer.
         """
-        await self.asking(self._redis.ping())
+        await self._metas()
 
     async def asking(self, answer: Awaitable[T]) -> T:
         """
@@ -179,7 +187,7 @@ class Partitions:
         if row.highest_counter > 0:
             return f"Redis has lost partition {p}; SQL has recorded {row.highest_counter} changes"
         async with self._database.read() as connection:
-            opened = await movements.opened_businesses(connection, epoch=row.epoch)
+            opened = await snapshots.opened_businesses(connection, epoch=row.epoch)
         if any(redis_keys.partition_of(business) == p for business in opened):
             return f"Redis has lost partition {p}; accounts of it were open"
         await self._scripts.call("begin", [redis_keys.meta(p)], [str(row.epoch), "0"])

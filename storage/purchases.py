@@ -64,6 +64,7 @@ async def top_up(
     user: str | None = None,
     note: str | None = None,
     package: str | None = None,
+    expires_at: datetime | None = None,
     at: datetime,
 ) -> Purchase:
     """
@@ -73,6 +74,7 @@ async def top_up(
         amount_paid_minor: In minor units of the currency.
         currency: ISO 4217; the business's own when None.
         reference: The provider's; each is credited once. The purchase's id when None.
+        expires_at: The day; by the months of the business when None.
 
     Raises:
         NotFound: There is no such business.
@@ -82,7 +84,7 @@ async def top_up(
     _check(credits, bonus, amount_paid_minor)
     buyer = await businesses.get(connection, business)
     row = await balance_rows.lock_one(connection, business)
-    expires_at = months_later(at, buyer.expires_after_months)
+    expires_at = expires_at or months_later(at, buyer.expires_after_months)
     if row.expires_at is not None:
         # A plan that was made shorter meanwhile takes nothing from what was bought before.
         expires_at = max(expires_at, row.expires_at)
@@ -192,7 +194,7 @@ async def adjust(
     expires_at = None
     if adds:
         row = await balance_rows.lock_one(connection, business)
-        if row.expires_at is None or row.expires_at <= at:
+        if row.expires_at is None or row.has_expired(at):
             months = (await businesses.get(connection, business)).expires_after_months
             expires_at = months_later(at, months)
     return await movements.write_event(

@@ -15,6 +15,7 @@ from typing import Any
 from metering.money import Credits
 from storage import transaction_rows as rows_of
 from storage.balance_rows import LedgerRow
+from storage.movements import as_ms
 from storage.outbox import Entry
 from storage.partition_rows import PartitionRow
 from storage.transaction_rows import EntryNotUnderstood, number
@@ -136,6 +137,7 @@ class Batch:
             seq=max(row.seq, entry.seq),
             epoch=max(row.epoch, entry.epoch),
             alerted=row.alerted | self._alerted(entry),
+            is_active=row.is_active and not _ends(entry, row),
         )
 
     def _charge(self, entry: Entry, row: LedgerRow, seq: int | None) -> tuple[int, int]:
@@ -156,7 +158,7 @@ class Batch:
         owed = row.owed.micro
         if entry.kind == "taken_back":
             owed += number(entry, "owed_delta")
-        else:
+        if entry.fields.get("alerts"):
             self.alerts += rows_of.alerts(entry)
         if owed < 0:
             self._lose(entry, f"it pays {-owed} micro-credits more than are owed")
@@ -176,3 +178,15 @@ class Batch:
         if not raised or entry.credit_seq < self._armed.get(entry.business, 0):
             return 0
         return sum(ALERT_BITS.get(alert, 0) for alert in set(raised.split(",")))
+
+
+def _ends(entry: Entry, row: LedgerRow) -> bool:
+    """
+    Whether a booked expiry is that of this row.
+
+    One that refers to a credit event belongs to the row before: the event has opened this
+    one. So does one of a time at which this row is still good.
+    """
+    if entry.kind != "expired" or entry.fields.get("reference"):
+        return False
+    return row.expires_at is not None and as_ms(row.expires_at) <= entry.at_ms

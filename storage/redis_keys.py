@@ -17,6 +17,11 @@ def partition_of(business: str) -> int:
     return crc32(business.encode()) % PARTITIONS
 
 
+def partition_in(key: str) -> int:
+    """The partition that a key of ours belongs to."""
+    return int(key[2:4])
+
+
 def meta(partition: int) -> str:
     """Hash: epoch, counter, frozen. Lives for ever; its absence is a loss."""
     return f"{{p{partition:02d}}}:meta"
@@ -28,7 +33,11 @@ def account(partition: int, business: str) -> str:
 
 
 def holds(partition: int, business: str) -> str:
-    """Hash: hold id → granted|metered|note. A field goes when its hold is settled."""
+    """
+    Hash: hold id → granted|metered|note. A field goes when its hold is settled.
+
+    Before the note, when the hold was made under limits: `@tokens good_at per_minute limits-key|`.
+    """
     return f"{{p{partition:02d}}}:holds:{business}"
 
 
@@ -43,7 +52,11 @@ def answer(partition: int, hold: str) -> str:
 
 
 def limits(partition: int, key: str) -> str:
-    """Hash: rate and spending state of an API key."""
+    """
+    Hash: epoch, buckets, open, held of an API key that has limits; spent, before, cap.
+
+    60 seconds after the last of its holds; for ever once the key has had a cap.
+    """
     return f"{{p{partition:02d}}}:limits:{key}"
 
 
@@ -55,6 +68,21 @@ def outbox(partition: int) -> str:
 def lease(partition: int, loop: str) -> str:
     """String: who runs a background loop now. Seconds; nothing depends on it."""
     return f"{{p{partition:02d}}}:lease:{loop}"
+
+
+def replay(partition: int, business: str, digest: str) -> str:
+    """Hash: the call that an Idempotency-Key names, and its reply. 24 hours."""
+    return f"{{p{partition:02d}}}:replay:{business}:{digest}"
+
+
+def kept_of(partition: int, business: str) -> str:
+    """String: bytes of the replays a business has begun. 24 hours from the first of them."""
+    return f"{{p{partition:02d}}}:kept:{business}"
+
+
+def kept(partition: int) -> str:
+    """String: the same of all businesses of a partition. 24 hours from the first of them."""
+    return f"{{p{partition:02d}}}:kept"
 
 
 REVOKED_CHANNEL = "revoked"

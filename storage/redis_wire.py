@@ -15,7 +15,9 @@ from typing import Any, NamedTuple, cast
 import hiredis
 from redis.asyncio import Redis
 from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection
+from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.credentials import UsernamePasswordCredentialProvider
+from redis.exceptions import RedisError
 
 # A process that was stopped for a while finds its answers in the socket, but only after
 # its timers: it looks once more before it believes that Redis was silent.
@@ -62,19 +64,23 @@ class Wire(asyncio.Protocol):
         Connect to where a client of redis-py would: TCP, TLS or a unix socket, user, database.
 
         Raises:
-            NotConnected: It cannot be reached in time, or does not let us in.
+            NotConnected: It cannot be reached in time, or does not let us in; or no
+                Sentinel knows where it is.
         """
         pool: Any = redis.connection_pool
+        asks_sentinels = isinstance(redis.connection_pool, SentinelConnectionPool)
         # It is never connected: it has read the URL, and knows about TLS and credentials.
         place = pool.make_connection()
         wire = cls(asyncio.get_running_loop(), answer_within_s=answer_within_s)
         try:
             async with asyncio.timeout(answer_within_s):
+                if asks_sentinels:
+                    place.host, place.port = await pool.get_master_address()
                 await wire._connect(place)
                 await wire._enter(place)
         except BaseException as error:
             wire.close()
-            if isinstance(error, OSError):
+            if isinstance(error, OSError | RedisError):
                 raise NotConnected(f"Redis cannot be reached: {error or 'no answer'}") from error
             raise
         return wire

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Date,
     DateTime,
     ForeignKey,
     Index,
@@ -109,6 +110,9 @@ api_keys = Table(
     Column("scopes", Json, nullable=False, comment="endpoints, models, features it may use"),
     Column("default_feature", String(100)),
     _micro("credit_cap", "the most it may spend", nullable=True),
+    Column("requests_per_minute", Integer, comment="empty: as the settings say"),
+    Column("tokens_per_minute", Integer, comment="empty: as the settings say"),
+    Column("concurrent", Integer, comment="calls at a time; empty: as the settings say"),
     Column("expires_at", UtcDateTime),
     Column("revoked_at", UtcDateTime),
     Column("last_used_at", UtcDateTime),
@@ -215,10 +219,38 @@ ai_transactions = Table(
     Column("epoch", BigInteger, nullable=False),
     Column("seq", BigInteger, comment="empty when it came from a rolled-back Redis"),
     Column("recorded_at", UtcDateTime, nullable=False),
+    Column(
+        "day", Date, comment="of the business, under which usage_daily counts it; empty: not yet"
+    ),
     CheckConstraint("outcome IN ('settled', 'released', 'orphaned', 'adjusted')", name="outcome"),
     UniqueConstraint("business_id", "seq"),
     Index("ix_ai_transactions_business_id_id", "business_id", "id"),
     Index("ix_ai_transactions_timestamp", "timestamp"),
+    Index(
+        "ix_ai_transactions_without_day",
+        "id",
+        sqlite_where=text("day IS NULL"),
+        postgresql_where=text("day IS NULL"),
+    ),
+)
+
+usage_daily = Table(
+    "usage_daily",
+    metadata,
+    # Without a foreign key: each group comes with rows that have one, and a second look at
+    # the business would prove nothing more.
+    Column("business_id", Id, primary_key=True),
+    Column("day", Date, primary_key=True, comment="of the business, in its time zone"),
+    Column("feature", String(100), primary_key=True, comment="'' for none"),
+    Column("user", String(200), primary_key=True, comment="'' for none"),
+    Column("model", String(128), primary_key=True),
+    Column("endpoint", String(64), primary_key=True),
+    Column("calls", BigInteger, nullable=False, comment="an adjusted row is no call"),
+    Column("failed", BigInteger, nullable=False, comment="of the calls"),
+    Column("tokens", BigInteger, nullable=False, comment="all tokens, in and out"),
+    _micro("credits", "charged; adjusted rows included"),
+    Column("cost_picodollars", BigInteger, nullable=False, comment="pico-dollars"),
+    Index("ix_usage_daily_day", "day"),
 )
 
 credit_movements = Table(

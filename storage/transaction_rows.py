@@ -135,10 +135,8 @@ def movement(entry: Entry, *, balance_id: str, amount: int, seq: int | None) -> 
 
 
 def alerts(entry: Entry) -> list[dict[str, Any]]:
-    """Rows of `ai_usage_alerts` for the thresholds that this entry crossed."""
+    """Rows of `ai_usage_alerts` for the thresholds that this entry crossed, or for its expiry."""
     types = [alert for alert in entry.fields.get("alerts", "").split(",") if alert]
-    if entry.kind == "expired":
-        types = ["expired"]
     return [
         {
             "id": new_id(),

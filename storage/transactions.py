@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -13,7 +13,7 @@ from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from metering.money import Credits, Usd
-from storage import balance_rows, pages, partition_rows
+from storage import balance_rows, pages, partition_rows, usage_daily
 from storage.bulk_insert import insert_rows
 from storage.database import insert_if_new
 from storage.errors import NotFound
@@ -22,6 +22,8 @@ from storage.outbox import Entry
 from storage.recording import Batch, Place, Recorded
 from storage.tables import Id, ai_usage_alerts, api_keys, credit_movements
 from storage.tables import ai_transactions as table
+from storage.transaction_rows import number
+from storage.transaction_rows import transaction as columns_of
 
 LAST_USED_EVERY = timedelta(minutes=1)  # How exact a key's last use is; each step is a write.
 
@@ -40,6 +42,7 @@ class Transaction:
         outcome: settled, released, orphaned or adjusted.
         adjusts: The transaction that this one corrects.
         seq: None when it came from a rolled-back Redis.
+        day: The business's, under which `usage_daily` counts it; None while it does not.
     """
 
     id: str
@@ -69,6 +72,7 @@ class Transaction:
     epoch: int
     seq: int | None
     recorded_at: datetime
+    day: date | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +151,12 @@ async def _armed(connection: AsyncConnection, entries: Collection[Entry]) -> dic
 
 
 async def _write(connection: AsyncConnection, batch: Batch, at: datetime) -> None:
+    await usage_daily.name_days(connection, batch.transactions)
     for into, rows in ((table, batch.transactions), (credit_movements, batch.movements)):
         # Ordered, so that the index of a business grows at one place for each.
         rows.sort(key=lambda row: (row["business_id"], row["seq"] or 0))
         await insert_rows(connection, into, rows)
+    await usage_daily.add(connection, batch.transactions)
     if batch.alerts:
         await connection.execute(insert_if_new(connection, ai_usage_alerts), batch.alerts)
     await balance_rows.write(connection, batch.balances.values(), at)
@@ -190,6 +196,25 @@ async def outcome_of(connection: AsyncConnection, id: str) -> StoredOutcome | No
     return row and StoredOutcome(row[0], Credits(row[1]))
 
 
+async def spent_by(
+    connection: AsyncConnection, business: str, key: str, *, up_to_seq: int
+) -> Credits | None:
+    """
+    What a key was charged up to a change of its business; None while SQL has not all of it.
+
+    Rows that Redis has forgotten the numbers of count as well.
+    """
+    if (await balance_rows.read(connection, business)).seq < up_to_seq:
+        return None
+    found = await connection.execute(
+        select(func.sum(table.c.credits_used_microcredits))
+        .where(table.c.business_id == known_id("business", business))
+        .where(table.c.key_id == known_id("key", key))
+        .where(or_(table.c.seq <= up_to_seq, table.c.seq.is_(None)))
+    )
+    return Credits(int(found.scalar_one() or 0))
+
+
 async def page(
     connection: AsyncConnection, business: str, *, limit: int, after: str | None = None
 ) -> list[Transaction]:
@@ -214,8 +239,24 @@ async def get(connection: AsyncConnection, id: str) -> Transaction:
     return _transaction(row)
 
 
+def of_entry(entry: Entry, *, at: datetime) -> Transaction:
+    """
+    The call that an outbox entry will be stored as.
+
+    Raises:
+        EntryNotUnderstood: It cannot be stored as it is.
+    """
+    charged, shortfall = number(entry, "charged"), number(entry, "shortfall")
+    columns = columns_of(entry, charged=charged, shortfall=shortfall, seq=entry.seq, at=at)
+    # The recorder will know its day; it is the business's own, and nobody asks for it here.
+    return _of_columns({"day": None, **columns})
+
+
 def _transaction(row: Row[Any]) -> Transaction:
-    columns = dict(row._mapping)
+    return _of_columns(dict(row._mapping))
+
+
+def _of_columns(columns: dict[str, Any]) -> Transaction:
     return Transaction(
         business=columns.pop("business_id"),
         credits_used=Credits(columns.pop("credits_used_microcredits")),

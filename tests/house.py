@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx2
-from sqlalchemy import select, text
+from sqlalchemy import text
 
 from gateway.app import Gateway
 from gateway.dev.stub_bills import Bill
@@ -31,7 +31,6 @@ from storage import businesses, keys, purchases, redis_keys, transactions
 from storage.balances import Balance
 from storage.database import Database
 from storage.keys import Scopes
-from storage.tables import business_ai_credits
 from storage.transactions import Transaction
 
 MODEL = "gpt-5.4-mini"
@@ -73,11 +72,8 @@ class Acme:
     async def recorded(self) -> Credits:
         """The balance in SQL, once everything has arrived there."""
         await self.house.quiet()
-        row = select(business_ai_credits.c.balance_microcredits).where(
-            business_ai_credits.c.business_id == self.id, business_ai_credits.c.is_active
-        )
         async with self.house.database.read() as connection:
-            return Credits((await connection.execute(row)).scalar_one())
+            return (await businesses.ledger_row(connection, self.id)).balance
 
 
 class House:
@@ -169,7 +165,7 @@ class House:
         left = {key async for key in self.parts.stores.redis.scan_iter()}
         for partition in range(redis_keys.PARTITIONS):
             left.discard(redis_keys.meta(partition))
-        return {key for key in left if ":account:" not in key and ":answer:" not in key}
+        return {key for key in left if key.split(":")[1] not in ("account", "answer", "lease")}
 
     async def scalar(self, sql: str, **given: Any) -> Any:
         async with self.database.read() as connection:

@@ -13,6 +13,7 @@ from sqlalchemy import select
 
 from metering.money import Credits
 from storage import keys
+from storage.limits import Limits
 from storage.tables import metadata
 from storage.transactions import Transaction
 from tests.engine import Engine
@@ -67,6 +68,20 @@ async def with_scopes(acme: Acme, **scopes: frozenset[str]) -> Acme:
             business=acme.id,
             name="narrow",
             scopes=keys.Scopes(**scopes),
+            at=datetime.now(UTC),
+        )
+    return Acme(acme.house, acme.id, secret, acme.topped_up)
+
+
+async def with_limits(acme: Acme, *, credit_cap: str | None = None, **limits: int) -> Acme:
+    """The same business, calling with a key of these limits."""
+    async with acme.house.database.write() as connection:
+        _, secret = await keys.issue(
+            connection,
+            business=acme.id,
+            name="limited",
+            credit_cap=None if credit_cap is None else Credits.parse(credit_cap),
+            limits=Limits(**limits),
             at=datetime.now(UTC),
         )
     return Acme(acme.house, acme.id, secret, acme.topped_up)

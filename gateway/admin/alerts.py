@@ -6,8 +6,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from gateway.admin import changes, shown
+from gateway.admin import changes, replies, shown
 from gateway.admin.asking import asked, page_of
+from gateway.admin.described import answers
 from gateway.admin.desk import Desk, part
 from gateway.admin.forms import Acknowledgement
 from storage import alerts, businesses
@@ -26,6 +27,7 @@ class Alerts:
             Route("/admin/alerts/{id}/acknowledge", self.acknowledge, methods=["POST"]),
         ]
 
+    @answers(replies.Part[replies.Alert], lists=True)
     async def page(self, request: Request) -> JSONResponse:
         """The alerts of a business, newest first."""
         page = page_of(request)
@@ -36,6 +38,7 @@ class Alerts:
             )
         return JSONResponse(part([shown.alert(one) for one in found], page))
 
+    @answers(replies.Alert, form=Acknowledgement)
     async def acknowledge(self, request: Request) -> JSONResponse:
         """Note that somebody has seen an alert."""
         body = await asked(request, Acknowledgement)

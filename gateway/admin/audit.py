@@ -6,8 +6,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from gateway.admin import shown
+from gateway.admin import replies, shown
 from gateway.admin.asking import page_of
+from gateway.admin.described import answers
 from gateway.admin.desk import Desk, part
 from storage import audit_log
 
@@ -22,6 +23,7 @@ class Audit:
         """The path under which this noun is found."""
         return [Route("/admin/audit", self.page, methods=["GET"])]
 
+    @answers(replies.Part[replies.AuditEntry], lists=True)
     async def page(self, request: Request) -> JSONResponse:
         """Every change, newest first."""
         page = page_of(request)

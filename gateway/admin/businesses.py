@@ -1,4 +1,4 @@
-"""Businesses in the admin API: add, list, look at one, suspend, resume."""
+"""Businesses in the admin API: add, list, look at one, change, suspend, resume."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from gateway.admin import changes, shown
+from gateway.admin import changes, replies, shown
 from gateway.admin.asking import asked, page_of
+from gateway.admin.described import answers
 from gateway.admin.desk import Desk, part
-from gateway.admin.forms import NewBusiness, Nothing
+from gateway.admin.forms import BusinessChange, NewBusiness, Nothing
 from storage import businesses
 from storage.businesses import Status
+from storage.ids import known_id
 
 
 class Businesses:
@@ -28,10 +30,12 @@ class Businesses:
             Route("/admin/businesses", self.add, methods=["POST"]),
             Route("/admin/businesses", self.page, methods=["GET"]),
             Route(one, self.one, methods=["GET"]),
+            Route(one, self.change, methods=["PATCH"]),
             Route(f"{one}/suspend", self.suspend, methods=["POST"]),
             Route(f"{one}/resume", self.resume, methods=["POST"]),
         ]
 
+    @answers(replies.RecordedBusiness, status=201, form=NewBusiness, once=True)
     async def add(self, request: Request) -> JSONResponse:
         """Add a business; it begins with no credits."""
         body = await asked(request, NewBusiness)
@@ -47,6 +51,7 @@ class Businesses:
         answer, _ = await self._desk.once(body, "businesses", admin.at, add)
         return JSONResponse(answer, 201)
 
+    @answers(replies.Part[replies.RecordedBusiness], lists=True)
     async def page(self, request: Request) -> JSONResponse:
         """Every business with its balance as recorded, newest first."""
         page = page_of(request)
@@ -58,6 +63,7 @@ class Businesses:
             ]
         return JSONResponse(part(rows, page))
 
+    @answers(replies.RecordedBusiness)
     async def one(self, request: Request) -> JSONResponse:
         """One business with its balance as recorded."""
         async with self._desk.database.read() as connection:
@@ -65,10 +71,28 @@ class Businesses:
             row = await businesses.ledger_row(connection, business.id)
         return JSONResponse(shown.business(business, row))
 
+    @answers(replies.AppliedBusiness, form=BusinessChange, once=True)
+    async def change(self, request: Request) -> JSONResponse:
+        """Change name, owner, time zone, threshold or how long credits of now on last."""
+        body = await asked(request, BusinessChange)
+        admin = self._desk.admin(request)
+        id = known_id("business", request.path_params["id"])
+
+        async def change(connection: AsyncConnection) -> shown.Shown:
+            business = await changes.change_business(connection, id, body.form, admin)
+            return shown.business(business, await businesses.ledger_row(connection, id))
+
+        answer, replayed = await self._desk.once(body, f"business {id}", admin.at, change)
+        headers = {"idempotency-replayed": "true"} if replayed else {}
+        applied = await self._desk.applied(id)
+        return JSONResponse({**answer, "applied": applied}, headers=headers)
+
+    @answers(replies.ChangedBusiness, form=Nothing)
     async def suspend(self, request: Request) -> JSONResponse:
         """Refuse every new call of a business from now on."""
         return await self._set(request, "suspended")
 
+    @answers(replies.ChangedBusiness, form=Nothing)
     async def resume(self, request: Request) -> JSONResponse:
         """Let a suspended business go on."""
         return await self._set(request, "active")

@@ -14,7 +14,14 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.admin import shown
-from gateway.admin.forms import Acknowledgement, Adjustment, NewBusiness, NewKey, TopUp
+from gateway.admin.forms import (
+    Acknowledgement,
+    Adjustment,
+    BusinessChange,
+    NewBusiness,
+    NewKey,
+    TopUp,
+)
 from gateway.admin.refusals import AlreadyCredited, FieldRefused
 from metering.money import Credits
 from storage import alerts, audit_log, businesses, keys, purchases
@@ -22,6 +29,7 @@ from storage.alerts import Alert
 from storage.businesses import Business, Status
 from storage.errors import Conflict
 from storage.keys import ApiKey
+from storage.limits import Limits
 from storage.movements import CreditEvent
 from storage.purchases import Purchase
 from storage.tables import ai_credit_purchases
@@ -103,6 +111,30 @@ async def set_status(
     return after
 
 
+async def change_business(
+    connection: AsyncConnection, id: str, form: BusinessChange, admin: Admin
+) -> Business:
+    """
+    Change what is kept of a business; what is so already is not written again.
+
+    Raises:
+        NotFound: There is no such business.
+    """
+    before = await businesses.get(connection, id)
+    after = await businesses.change(connection, before.id, form.fields, at=admin.at)
+    if after != before:
+        await audit_log.write(
+            connection,
+            who=admin.who,
+            what="business.change",
+            object_id=after.id,
+            before=shown.business(before),
+            after=shown.business(after),
+            at=admin.at,
+        )
+    return after
+
+
 async def issue_key(
     connection: AsyncConnection, business: str, form: NewKey, admin: Admin
 ) -> tuple[ApiKey, str]:
@@ -125,6 +157,8 @@ async def issue_key(
             features=frozenset(form.scopes.features),
         ),
         default_feature=form.default_feature,
+        credit_cap=form.credit_cap,
+        limits=Limits(form.requests_per_minute, form.tokens_per_minute, form.concurrent),
         expires_at=form.expires_at,
         at=admin.at,
     )

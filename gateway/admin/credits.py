@@ -6,7 +6,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from gateway.admin import shown
+from gateway.admin import replies, shown
+from gateway.admin.described import answers
 from gateway.admin.desk import Desk
 from storage import businesses
 
@@ -21,6 +22,7 @@ class CreditsNow:
         """The path under which this noun is found."""
         return [Route("/admin/businesses/{id}/credits", self.one, methods=["GET"])]
 
+    @answers(replies.CreditsNow)
     async def one(self, request: Request) -> JSONResponse:
         """Balance, held and available from Redis; from SQL while Redis is away."""
         async with self._desk.database.read() as connection:

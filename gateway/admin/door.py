@@ -24,7 +24,7 @@ from gateway.admin.refusals import (
     TokenWrong,
     refusal_reply,
 )
-from gateway.errors import ErrorReply
+from gateway.error_replies import ErrorReply
 from storage.ids import new_id
 
 _BEARER = re.compile(rb"[Bb]earer +([!-~]{1,512})")
@@ -34,11 +34,16 @@ log = logging.getLogger(__name__)
 
 
 class Door:
-    """Checks the token, then lets the call through to `inside`."""
+    """
+    Checks the token, then lets the call through to `inside`.
 
-    def __init__(self, inside: ASGIApp, token_digest: bytes | None) -> None:
+    Args:
+        token_digests: SHA-256 of each token that opens it; None where one is not set.
+    """
+
+    def __init__(self, inside: ASGIApp, *token_digests: bytes | None) -> None:
         self._inside = inside
-        self._token_digest = token_digest
+        self._token_digests = [digest for digest in token_digests if digest is not None]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -58,7 +63,7 @@ class Door:
                 await reply.refuse(refusal_reply(error))
 
     def _who(self, headers: Iterable[tuple[bytes, bytes]]) -> str:
-        if self._token_digest is None:
+        if not self._token_digests:
             raise AdminDisabled(
                 "the admin API is closed, because no admin token is set; set "
                 "GATEWAY__ADMIN__TOKEN, or token under [admin] in config.toml, to at least "
@@ -67,7 +72,8 @@ class Door:
         given = [value for name, value in headers if name == b"authorization"]
         found = _BEARER.fullmatch(given[0]) if len(given) == 1 else None
         digest = sha256(found[1] if found else b"").digest()
-        if not hmac.compare_digest(digest, self._token_digest) or not found:
+        opens = [hmac.compare_digest(digest, one) for one in self._token_digests]
+        if not any(opens) or not found:
             raise TokenWrong("send the header `Authorization: Bearer …` with the admin token")
         users = [value for name, value in headers if name == b"x-admin-user"]
         if not users:

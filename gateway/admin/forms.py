@@ -22,6 +22,7 @@ from pydantic import (
     StrictInt,
     StrictStr,
     ValidationError,
+    WithJsonSchema,
     model_validator,
 )
 
@@ -29,6 +30,7 @@ from gateway.admin.refusals import FieldRefused
 from gateway.currency import decimals_of, parse_money
 from gateway.endpoints import METERED
 from metering.money import Credits
+from storage.limits import MOST_PER_MINUTE
 
 Filled = TypeVar("Filled", bound="Form")
 
@@ -70,6 +72,12 @@ def _credits(check: Callable[[Credits], bool], rule: str) -> PlainValidator:
     return PlainValidator(read)
 
 
+def _decimal_text(*, sign: str = "") -> WithJsonSchema:
+    """What openapi.json says of an amount of credits."""
+    pattern = rf"^{sign}[0-9]{{1,9}}(\.[0-9]{{1,6}})?$"
+    return WithJsonSchema({"type": "string", "pattern": pattern, "examples": ["77.50"]})
+
+
 def _email(text: str) -> str:
     user, at, host = text.rpartition("@")
     if not (user and at and host) or " " in text or "@" in user:
@@ -107,16 +115,26 @@ _Text = Annotated[StrictStr, AfterValidator(_printable)]
 Text200 = Annotated[_Text, Field(max_length=200)]
 Text2000 = Annotated[_Text, Field(max_length=2000)]
 Email = Annotated[_Text, Field(max_length=320), AfterValidator(_email)]
+Phone = Annotated[StrictStr, Field(pattern=r"^\+?[0-9 ()-]{5,39}$")]
 Method = Annotated[StrictStr, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 Label = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9_.:/-]{1,100}$")]
 Zone = Annotated[StrictStr, Field(max_length=64), AfterValidator(_zone)]
 Currency = Annotated[StrictStr, AfterValidator(_currency)]
-Moment = Annotated[datetime, PlainValidator(_moment)]
+Moment = Annotated[
+    datetime,
+    PlainValidator(_moment),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
 Money = Annotated[str, BeforeValidator(_written)]
 Months = Annotated[StrictInt, Field(ge=1, le=120)]
-SomeCredits = Annotated[Credits, _credits(lambda c: c.micro > 0, "should be greater than 0")]
-NoDebt = Annotated[Credits, _credits(lambda c: c.micro >= 0, "should not be negative")]
-Signed = Annotated[Credits, _credits(bool, "should not be 0")]
+PerMinute = Annotated[StrictInt, Field(ge=1, le=MOST_PER_MINUTE)]
+SomeCredits = Annotated[
+    Credits, _credits(lambda c: c.micro > 0, "should be greater than 0"), _decimal_text()
+]
+NoDebt = Annotated[
+    Credits, _credits(lambda c: c.micro >= 0, "should not be negative"), _decimal_text()
+]
+Signed = Annotated[Credits, _credits(bool, "should not be 0"), _decimal_text(sign="-?")]
 
 
 class NewBusiness(Form):
@@ -124,11 +142,37 @@ class NewBusiness(Form):
 
     name: Text200
     owner_email: Email
-    owner_phone: Annotated[StrictStr, Field(pattern=r"^\+?[0-9 ()-]{5,39}$")] | None = None
+    owner_phone: Phone | None = None
     currency: Currency = "GHS"
     time_zone: Zone = "Africa/Accra"
     low_balance_threshold: NoDebt | None = None
     expires_after_months: Months | None = None
+
+
+class BusinessChange(Form):
+    """What is to be another way of a business; what is left out stays."""
+
+    name: Text200 | None = None
+    owner_email: Email | None = None
+    owner_phone: Phone | None = None
+    time_zone: Zone | None = None
+    low_balance_threshold: NoDebt | None = None
+    expires_after_months: Months | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("name: should be given, or another field to change")
+        for name in self.model_fields_set - {"owner_phone"}:
+            if getattr(self, name) is None:
+                raise ValueError(f"{name}: should not be null")
+        return self
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The fields that were given; a phone of None is one to be forgotten."""
+        return {name: getattr(self, name) for name in type(self).model_fields
+                if name in self.model_fields_set}  # fmt: skip
 
 
 def _served(name: str) -> str:
@@ -150,15 +194,15 @@ class Scopes(Form):
 
 
 class NewKey(Form):
-    """
-    A key to be issued.
-
-    A spending cap is not taken while nothing enforces it.
-    """
+    """A key to be issued; a limit that is left out is as the settings say, a cap is none."""
 
     name: Text200
     scopes: Scopes = Scopes()
     default_feature: Label | None = None
+    credit_cap: SomeCredits | None = None
+    requests_per_minute: PerMinute | None = None
+    tokens_per_minute: PerMinute | None = None
+    concurrent: Annotated[StrictInt, Field(ge=1, le=100_000)] | None = None
     expires_at: Moment | None = None
 
 
@@ -166,7 +210,7 @@ class TopUp(Form):
     """Credits to be added, with what was paid for them."""
 
     credits: SomeCredits
-    bonus_credits: NoDebt = Credits(0)
+    bonus_credits: Annotated[NoDebt, Field(json_schema_extra={"default": "0.00"})] = Credits(0)
     amount_paid: Money | None = None
     currency: Currency | None = None
     payment_reference: Text200 | None = None

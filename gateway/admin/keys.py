@@ -6,8 +6,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from gateway.admin import changes, shown
+from gateway.admin import changes, replies, shown
 from gateway.admin.asking import asked, page_of
+from gateway.admin.described import answers
 from gateway.admin.desk import Desk, part
 from gateway.admin.forms import NewKey
 from storage import businesses, keys
@@ -28,6 +29,7 @@ class Keys:
             Route("/admin/keys/{id}", self.revoke, methods=["DELETE"]),
         ]
 
+    @answers(replies.IssuedKey, status=201, form=NewKey)
     async def issue(self, request: Request) -> JSONResponse:
         """
         Issue a key; `key` is its secret, here and never again.
@@ -42,6 +44,7 @@ class Keys:
             )
         return JSONResponse({**shown.key(key), "key": secret}, 201)
 
+    @answers(replies.Part[replies.Key], lists=True)
     async def page(self, request: Request) -> JSONResponse:
         """The keys of a business, newest first, revoked ones included."""
         page = page_of(request)
@@ -51,6 +54,7 @@ class Keys:
         later = [key for key in found if page.after is None or key.id < page.after]
         return JSONResponse(part([shown.key(key) for key in later[: page.limit + 1]], page))
 
+    @answers(replies.RevokedKey)
     async def revoke(self, request: Request) -> JSONResponse:
         """End a key, everywhere within five seconds."""
         admin = self._desk.admin(request)

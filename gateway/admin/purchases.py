@@ -7,8 +7,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from gateway.admin import changes, shown
+from gateway.admin import changes, replies, shown
 from gateway.admin.asking import Asked, asked, page_of
+from gateway.admin.described import answers
 from gateway.admin.desk import Desk, part
 from gateway.admin.forms import Adjustment, TopUp
 from storage import businesses, purchases
@@ -31,6 +32,7 @@ class Purchases:
             Route("/admin/purchases/{id}", self.one, methods=["GET"]),
         ]
 
+    @answers(replies.ToppedUp, status=201, form=TopUp, once=True, refuses=(409,))
     async def top_up(self, request: Request) -> JSONResponse:
         """Add credits; they can be used when the answer says `applied`."""
         body = await asked(request, TopUp)
@@ -44,6 +46,7 @@ class Purchases:
 
         return await self._answer(body, f"top-up {business}", admin, work, business)
 
+    @answers(replies.Adjusted, status=201, form=Adjustment, once=True)
     async def adjust(self, request: Request) -> JSONResponse:
         """
         Correct a balance by hand.
@@ -62,6 +65,7 @@ class Purchases:
 
         return await self._answer(body, f"adjustment {business}", admin, work, business)
 
+    @answers(replies.Part[replies.Purchase], lists=True)
     async def page(self, request: Request) -> JSONResponse:
         """The receipts of a business, newest first."""
         page = page_of(request)
@@ -72,6 +76,7 @@ class Purchases:
             )
         return JSONResponse(part([shown.purchase(one) for one in found], page))
 
+    @answers(replies.Purchase)
     async def one(self, request: Request) -> JSONResponse:
         """One receipt."""
         async with self._desk.database.read() as connection:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import msgspec
 from starlette.exceptions import HTTPException
 
-from gateway.errors import ErrorReply, Said, said_of
+from gateway.error_replies import ErrorReply, Said, said_of
 from storage.errors import BadAmount, Conflict, NotFound, SchemaOutdated
 from storage.purchases import Purchase
 

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from gateway.admin.alerts import Alerts
+from gateway.admin.analytics import Analytics
 from gateway.admin.audit import Audit
 from gateway.admin.businesses import Businesses
 from gateway.admin.changes import BusinessDefaults
@@ -18,13 +19,14 @@ from gateway.admin.credits import CreditsNow
 from gateway.admin.desk import AppliesCredits, Desk, ReadsBalances
 from gateway.admin.door import Door
 from gateway.admin.keys import Keys
+from gateway.admin.openapi import OpenApi
 from gateway.admin.purchases import Purchases
 from gateway.admin.refusals import AdminRefusal, refusal_reply
 from gateway.admin.transactions import Transactions
 from storage.database import Database
 from storage.errors import StorageError
 
-NOUNS = (Businesses, Keys, Purchases, CreditsNow, Transactions, Alerts, Audit)
+NOUNS = (Businesses, Keys, Purchases, CreditsNow, Transactions, Alerts, Analytics, Audit, OpenApi)
 
 
 def build_admin(

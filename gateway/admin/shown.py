@@ -12,6 +12,7 @@ from typing import Any
 from gateway.currency import show_money
 from metering.money import Credits
 from storage.alerts import Alert
+from storage.analytics import By, Group, Range, Used
 from storage.audit_log import AuditEntry
 from storage.balance_rows import LedgerRow
 from storage.balances import Balance
@@ -39,7 +40,7 @@ def business(one: Business, row: LedgerRow | None = None) -> Shown:
         "created_at": moment(one.created_at),
     }
     if row is not None:
-        shown |= {"balance": str(row.balance), "expires_at": moment(row.expires_at)}
+        shown |= recorded(row)
     return shown
 
 
@@ -56,6 +57,10 @@ def key(one: ApiKey) -> Shown:
             "features": sorted(one.scopes.features),
         },
         "default_feature": one.default_feature,
+        "credit_cap": None if one.credit_cap is None else str(one.credit_cap),
+        "requests_per_minute": one.limits.requests_per_minute,
+        "tokens_per_minute": one.limits.tokens_per_minute,
+        "concurrent": one.limits.concurrent,
         "expires_at": moment(one.expires_at),
         "revoked_at": moment(one.revoked_at),
         "last_used_at": moment(one.last_used_at),
@@ -174,6 +179,34 @@ def alert(one: Alert) -> Shown:
         "acknowledged_by": one.acknowledged_by,
         "acknowledged_at": moment(one.acknowledged_at),
         "delivery_state": one.delivery_state,
+    }
+
+
+def usage_range(by: By, range: Range) -> Shown:
+    """What was asked of the usage; `to` is the day after the last, and null for no end."""
+    return {
+        "by": by,
+        "from": range.since.isoformat(),
+        "to": range.until and range.until.isoformat(),
+        "business_id": range.business,
+    }
+
+
+def usage_group(by: By, one: Group) -> Shown:
+    """What one feature, user, model, business or day used; null for calls that named none."""
+    if by == "business":
+        return {"business_id": one.id, "business": one.name, **used(one.used)}
+    return {by: one.id or None, **used(one.used)}
+
+
+def used(sums: Used) -> Shown:
+    """Sums of usage; credits and dollars as decimals."""
+    return {
+        "calls": sums.calls,
+        "failed": sums.failed,
+        "tokens": sums.tokens,
+        "credits": str(sums.credits),
+        "cost": str(sums.cost),
     }
 
 

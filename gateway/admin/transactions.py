@@ -6,8 +6,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from gateway.admin import shown
+from gateway.admin import replies, shown
 from gateway.admin.asking import page_of
+from gateway.admin.described import answers
 from gateway.admin.desk import Desk, part
 from storage import businesses, transactions
 
@@ -25,6 +26,7 @@ class Transactions:
             Route("/admin/transactions/{id}", self.one, methods=["GET"]),
         ]
 
+    @answers(replies.Part[replies.Transaction], lists=True)
     async def page(self, request: Request) -> JSONResponse:
         """The recorded calls of a business, newest first."""
         page = page_of(request)
@@ -35,6 +37,7 @@ class Transactions:
             )
         return JSONResponse(part([shown.transaction(one) for one in found], page))
 
+    @answers(replies.Transaction)
     async def one(self, request: Request) -> JSONResponse:
         """One recorded call."""
         async with self._desk.database.read() as connection:

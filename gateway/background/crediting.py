@@ -49,17 +49,24 @@ class Crediting:
         accounts: OpensAccounts,
         *,
         every_s: float = 1.0,
+        runs_here: Callable[[], bool] = lambda: True,
     ) -> None:
+        """
+        Args:
+            runs_here: Whether this process looks for what others wrote.
+        """
         self._database = database
         self._balances = balances
         self._accounts = accounts
         self._every_s = every_s
+        self._runs_here = runs_here
 
     async def run(self) -> None:
         """Apply what is not applied, at once and then regularly, until cancelled."""
         while True:
             try:
-                await self.apply_all()
+                if self._runs_here():
+                    await self.apply_all()
             except RecordsUnavailable as error:
                 log.warning("crediting_waits", extra={"reason": str(error)[:200]})
             except Exception:
@@ -74,16 +81,16 @@ class Crediting:
         Raises:
             RecordsUnavailable: SQL is away.
         """
-        async with self._database.read() as connection:
-            businesses = await movements.unapplied_businesses(connection, AT_ONCE)
-        for business in businesses:
-            try:
-                await self.apply(business)
-            except StorageError as error:
-                log.warning(
-                    "credits_not_applied",
-                    extra={"business": business, "reason": str(error)[:200]},
-                )
+        businesses = await self._unapplied(None)
+        while businesses:
+            for business in businesses:
+                try:
+                    await self.apply(business)
+                except StorageError as error:
+                    noted = {"business": business, "reason": str(error)[:200]}
+                    log.warning("credits_not_applied", extra=noted)
+            # Those in trouble stay unapplied, so the next page begins after them.
+            businesses = await self._unapplied(businesses[-1])
 
     async def apply(self, business: str) -> None:
         """
@@ -93,7 +100,19 @@ class Crediting:
             LedgerUnavailable: Redis is away or frozen; the loop tries again.
             RecordsUnavailable: SQL is away; what was applied stays so.
         """
-        events = await self._pending(business, None)
+        await self._apply(business, await self._pending(business, None))
+
+    async def catch_up(self, business: str) -> None:
+        """
+        Apply what Redis lacks of one business, though it may be noted as applied.
+
+        Raises:
+            LedgerUnavailable, RecordsUnavailable: As `apply`.
+        """
+        has = (await self._balances.read(business)).credit_seq
+        await self._apply(business, await self._pending(business, has))
+
+    async def _apply(self, business: str, events: list[CreditEvent]) -> None:
         while events:
             refused = await self._first_refused(events)
             if refused is not None:
@@ -123,6 +142,10 @@ class Crediting:
                 reason="gap",
             )
         return events
+
+    async def _unapplied(self, after: str | None) -> list[str]:
+        async with self._database.read() as connection:
+            return await movements.unapplied_businesses(connection, AT_ONCE, after=after)
 
     async def _pending(self, business: str, after_seq: int | None) -> list[CreditEvent]:
         async with self._database.read() as connection:

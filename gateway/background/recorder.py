@@ -11,13 +11,16 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any
 
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
-from storage import dead_letters, outbox, transactions
+from gateway.tally import Tally
+from storage import dead_letters, outbox, transactions, usage_daily
 from storage.database import Database
 from storage.errors import LedgerUnavailable, RecordsUnavailable
+from storage.leases import everywhere
 from storage.outbox import Entry
 from storage.recording import Recorded
 from storage.redis_keys import PARTITIONS
@@ -28,9 +31,14 @@ TRIES = 5  # Then an entry that SQL refuses goes to the dead letters.
 IDLE_MOST_S = 0.25  # How late a row may be when nothing happened before it.
 AWAY_MOST_S = 2.0  # A server that is away is not asked more often than this.
 
-# A look reads batch/4 entries of each partition at the most, four batches in all: parsing
-# more in one go would keep the calls of this process waiting for tenths of a second.
-LOOKS_FOR = 4
+# A look has a dozen round trips, whatever it finds. Under load it comes the later the longer
+# it takes, so that more calls share it and recording takes a fifth of the time at the most.
+RESTS = 4
+
+# Rows that no day of `usage_daily` counts yet are there after an upgrade, and while a gateway
+# of before it still records: looked for this often, and counted so many after each look.
+CATCH_UP_EVERY_S = 60.0
+CATCH_UP_ROWS = 1000
 
 Key = tuple[int, str]
 OnLoss = Callable[[int, str], Awaitable[None]]
@@ -47,6 +55,8 @@ class Recorder:
         every_s: float = 0.05,
         batch: int = 500,
         on_loss: OnLoss | None = None,
+        tally: Tally | None = None,
+        runs_on: Callable[[int], bool] = everywhere,
     ) -> None:
         """
         Args:
@@ -54,16 +64,20 @@ class Recorder:
             batch: Entries in one SQL transaction.
             on_loss: Awaited with partition and reason, once for each, when Redis was
                 rolled back or has entries of another epoch (`Partitions.freeze`).
+            runs_on: The partitions that are recorded here.
         """
         self._database = database
         self._redis = redis
         self._every_s = every_s
         self._batch = batch
-        self._of_each = max(1, batch // LOOKS_FOR)
+        self._of_each = max(1, batch // PARTITIONS)
         self._on_loss = on_loss
+        self._tally = tally or Tally()
+        self._runs_on = runs_on
         self._reported: dict[int, str] = {}
         self._tries: dict[Key, int] = {}
         self._woken = asyncio.Event()
+        self._catches_up_at = 0.0
 
     def wake(self) -> None:
         """Look at once: there is something in the outbox."""
@@ -74,21 +88,32 @@ class Recorder:
         pause_s = self._every_s
         while True:
             self._woken.clear()
+            begun = monotonic()
             try:
                 recorded = await self.record_once()
-                pause_s = self._every_s if recorded else min(pause_s * 1.5, IDLE_MOST_S)
+                await self._catch_up()
+                if recorded:
+                    pause_s = max(self._every_s, min(RESTS * (monotonic() - begun), IDLE_MOST_S))
+                else:
+                    pause_s = min(pause_s * 1.5, IDLE_MOST_S)
             except (RecordsUnavailable, LedgerUnavailable) as error:
+                away = "redis_away" if isinstance(error, LedgerUnavailable) else "sql_away"
+                self._tally.add("gateway_recorder_failures_total", away)
                 log.warning("recorder_waits", extra={"reason": str(error)[:200]})
                 pause_s = min(max(pause_s, self._every_s) * 2, AWAY_MOST_S)
             except Exception:
                 # A mistake of ours must not end the only way of a call into SQL.
+                self._tally.add("gateway_recorder_failures_total", "mistake")
                 log.exception("recorder_failed")
                 pause_s = AWAY_MOST_S
             await self._wait(pause_s)
 
-    async def record_once(self) -> int:
+    async def record_once(self, partitions: Sequence[int] | None = None) -> int:
         """
         Record what is at the head of every stream.
+
+        Args:
+            partitions: Other ones than those that are recorded here.
 
         Returns:
             How many entries left the outbox.
@@ -97,7 +122,13 @@ class Recorder:
             RecordsUnavailable: SQL is away; nothing is lost.
             LedgerUnavailable: Redis is away; nothing is lost.
         """
-        entries = await outbox.read(self._redis, range(PARTITIONS), self._of_each)
+        if partitions is None:
+            partitions = [p for p in range(PARTITIONS) if self._runs_on(p)]
+        entries = await outbox.read(self._redis, partitions, self._of_each)
+        # About one batch in all, however many partitions it comes from: parsing more in one
+        # go would keep the calls of this process waiting.
+        busy = len({entry.partition for entry in entries})
+        self._of_each = max(1, self._batch // max(1, busy))
         waiting: set[str] = set()
         gone = 0
         for start in range(0, len(entries), self._batch):
@@ -110,6 +141,21 @@ class Recorder:
             # Thousands of entries must not keep the calls of this process waiting.
             await asyncio.sleep(0)
         return gone
+
+    async def _catch_up(self) -> None:
+        if monotonic() < self._catches_up_at:
+            return
+        try:
+            async with self._database.write() as connection:
+                counted = await usage_daily.catch_up(connection, limit=CATCH_UP_ROWS)
+        except RecordsUnavailable:
+            raise
+        except Exception:
+            # Days that cannot be counted must not keep calls from being recorded.
+            log.exception("days_not_counted")
+            counted = 0
+        if counted < CATCH_UP_ROWS:
+            self._catches_up_at = monotonic() + CATCH_UP_EVERY_S
 
     async def _wait(self, pause_s: float) -> None:
         try:
@@ -125,6 +171,7 @@ class Recorder:
         recorded = await self._stored(entries)
         buried = await self._count_failures(recorded)
         waiting |= {entry.business for entry, _ in recorded.failed if entry.business}
+        self._tally.recorded(rows=recorded.new, refused=len(recorded.failed), buried=len(buried))
         await self._report(recorded)
         gone = [*recorded.done, *buried]
         await outbox.forget(self._redis, gone)

@@ -15,6 +15,7 @@ from dataclasses import replace
 from time import monotonic
 
 from gateway.settlement import Settlement, adjusted
+from gateway.tally import Tally
 from storage import transactions
 from storage.accounts import Accounts
 from storage.balances import Balances, NoHold, Settled
@@ -34,10 +35,17 @@ A_SETTLEMENT_BYTES = 1700  # Measured: what Python needs for one, its row includ
 class Settler:
     """Every settle this process has made and SQL does not have yet."""
 
-    def __init__(self, balances: Balances, accounts: Accounts, database: Database) -> None:
+    def __init__(
+        self,
+        balances: Balances,
+        accounts: Accounts,
+        database: Database,
+        tally: Tally | None = None,
+    ) -> None:
         self._balances = balances
         self._accounts = accounts
         self._database = database
+        self._tally = tally or Tally()
         self._answered: dict[str, Settlement] = {}
         self._running: set[asyncio.Task[None]] = set()
 
@@ -130,11 +138,13 @@ class Settler:
             return
         if settled.is_new or settled.outcome == settlement.outcome:
             self._keep(settlement)
+            self._tally.settled(settlement, settled)
             if settled.shortfall:
                 log.error(
                     "shortfall", extra={"id": settlement.id, "credits": str(settled.shortfall)}
                 )
         elif settled.outcome == "orphaned":
+            self._tally.add("gateway_late_settles_total", "adjusted")
             await self._settle(adjusted(settlement, charged=settled.charged))
 
     async def _ask(self, settlement: Settlement) -> Settled:
@@ -147,6 +157,8 @@ class Settler:
                 row=settlement.row_text(),
                 granted=settlement.granted,
                 adopt=settlement.adopt,
+                key=settlement.key,
+                tokens=settlement.tokens,
             )
 
         return await self._accounts.opened(settlement.business, ask)
@@ -158,8 +170,10 @@ class Settler:
         async with self._database.read() as connection:
             stored = await transactions.outcome_of(connection, settlement.id)
         if stored is None:
+            self._tally.add("gateway_late_settles_total", "adopted")
             await self._settle(replace(settlement, adopt=True))
         elif stored.outcome == "orphaned":
+            self._tally.add("gateway_late_settles_total", "adjusted")
             await self._settle(adjusted(settlement, charged=stored.credits_used))
 
     def _keep(self, settlement: Settlement) -> None:

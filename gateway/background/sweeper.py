@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from time import monotonic
 
+from gateway.tally import Tally
 from storage import redis_keys
 from storage.balances import Balances, NoAccount, NoHold, Overdue
 from storage.errors import ACCOUNT_FROZEN, LedgerUnavailable, StorageError
+from storage.leases import everywhere
 from storage.partitions import Partitions
 from storage.scripts import Scripts
 
@@ -31,12 +34,20 @@ class Sweeper:
         *,
         lease_s: float,
         every_s: float,
+        tally: Tally | None = None,
+        runs_on: Callable[[int], bool] = everywhere,
     ) -> None:
+        """
+        Args:
+            runs_on: The partitions that are swept here.
+        """
         self._balances = balances
         self._partitions = partitions
         self._scripts = scripts
         self._lease_s = lease_s
         self._every_s = every_s
+        self._tally = tally or Tally()
+        self._runs_on = runs_on
 
     async def run(self) -> None:
         """Sweep until cancelled."""
@@ -69,8 +80,12 @@ class Sweeper:
         Ask something that changes nothing, so that it is seen when Redis answers again.
 
         Where nobody calls, nothing else is asked, and dead holds must be swept all the same.
+        On a Cluster each partition may be on a server of its own.
         """
-        keys = (redis_keys.meta(0), redis_keys.holds(0, ""), redis_keys.deadlines(0))
+        await asyncio.gather(*map(self._ask_of, range(redis_keys.PARTITIONS)))
+
+    async def _ask_of(self, p: int) -> None:
+        keys = (redis_keys.meta(p), redis_keys.holds(p, ""), redis_keys.deadlines(p))
         # Epochs begin with 1, so every script refuses this one.
         await self._scripts.call("renew", keys, ("0", "", "", "1", "0"))
 
@@ -78,7 +93,7 @@ class Sweeper:
         """Settle every hold that is overdue; the number of those."""
         swept = 0
         for partition in range(redis_keys.PARTITIONS):
-            if partition not in self._partitions.frozen:
+            if self._runs_on(partition) and partition not in self._partitions.frozen:
                 swept += await self._sweep(partition)
         return swept
 
@@ -106,6 +121,7 @@ class Sweeper:
             return False
         if settled is None or not settled.is_new:
             return False
+        self._tally.swept(settled)
         log.warning(
             "hold_swept",
             extra={"id": hold.id, "business": hold.business, "credits": str(settled.charged)},

@@ -41,13 +41,16 @@ def app(
     if as_json:
         output.document(made)
         return
-    change = made["adjustment"]["credits"]
+    change, owed = made["adjustment"]["credits"], made["owed"]
     if change.startswith("-"):
+        already = "" if owed == "0.00" else f", and {owed} are owed already"
         output.line(
             f"{change[1:]} credits will be taken; {made['balance']} are recorded until then"
+            f"{already}; what is not there will be owed"
         )
     else:
-        output.line(f"added {change} credits; the balance is {made['balance']}")
+        first = "" if owed == "0.00" else f"; {owed} are owed and paid from it first"
+        output.line(f"added {change} credits; the balance is {made['balance']}{first}")
 
 
 app.takes_negative_amounts = True  # type: ignore[attr-defined]

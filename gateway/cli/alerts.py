@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.admin import changes, shown
 from gateway.admin.forms import Acknowledgement, filled
 from gateway.cli import output
-from gateway.cli.options import AsJson, ConfigFile, DataDir, Limit
+from gateway.cli.options import After, AsJson, ConfigFile, DataDir, Limit
 from gateway.cli.output import Column
 from gateway.cli.records import Where, all_rows, operator, read, write
 from storage import alerts, businesses
@@ -35,6 +35,7 @@ def list_all(
         str | None, typer.Argument(metavar="[BUSINESS]", help="Whose; everybody's if not given.")
     ] = None,
     limit: Limit = None,
+    after: After = None,
     config: ConfigFile = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
@@ -48,9 +49,9 @@ def list_all(
             id = owner.id if owner else None
             return await alerts.page(connection, id, limit=limit, after=after)
 
-        return [shown.alert(one) for one in await all_rows(connection, page, limit)]
+        return [shown.alert(one) for one in await all_rows(connection, page, limit, after)]
 
-    output.rows(read(Where(config, data_dir), work), COLUMNS, as_json=as_json)
+    output.rows(read(Where(config, data_dir), work), COLUMNS, as_json=as_json, limit=limit)
 
 
 @app.command()

@@ -10,9 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.admin import changes, shown
 from gateway.admin.changes import BusinessDefaults
-from gateway.admin.forms import NewBusiness, filled
+from gateway.admin.forms import BusinessChange, NewBusiness, filled
 from gateway.cli import output
-from gateway.cli.options import AsJson, BusinessId, ConfigFile, DataDir, Limit
+from gateway.cli.options import After, AsJson, BusinessId, ConfigFile, DataDir, Limit
 from gateway.cli.output import Column
 from gateway.cli.records import Where, all_rows, operator, read, write
 from storage import businesses
@@ -71,6 +71,7 @@ def add(
 @app.command("list")
 def list_all(
     limit: Limit = None,
+    after: After = None,
     config: ConfigFile = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
@@ -78,13 +79,13 @@ def list_all(
     """Every business with its balance as recorded, its expiry, and its status."""
 
     async def work(connection: AsyncConnection) -> list[shown.Shown]:
-        found = await all_rows(connection, _page, limit)
+        found = await all_rows(connection, _page, limit, after)
         return [await _with_balance(connection, business) for business in found]
 
     found = read(Where(config, data_dir), work)
     if not as_json:
         found = [{**one, "expires": _expiry(one["expires_at"])} for one in found]
-    output.rows(found, COLUMNS, as_json=as_json)
+    output.rows(found, COLUMNS, as_json=as_json, limit=limit)
 
 
 @app.command()
@@ -94,12 +95,50 @@ def show(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """One business, with its balance as recorded."""
+    """One business, with its balance as recorded and what it owes."""
 
     async def work(connection: AsyncConnection) -> shown.Shown:
         return await _with_balance(connection, await businesses.get(connection, business))
 
     output.one(read(Where(config, data_dir), work), as_json=as_json)
+
+
+@app.command("set")
+def change(
+    business: BusinessId,
+    name: Annotated[str | None, typer.Option(help="What it is called.")] = None,
+    email: Annotated[str | None, typer.Option(help="The owner's address.")] = None,
+    phone: Annotated[str | None, typer.Option(help="The owner's phone; '' forgets it.")] = None,
+    time_zone: Annotated[str | None, typer.Option(help="Its days: Africa/Accra.")] = None,
+    low_balance: Annotated[
+        str | None, typer.Option(help="Credits below which the owner is warned.")
+    ] = None,
+    expires_after: Annotated[
+        int | None, typer.Option(help="Months from a purchase to the end; of later purchases.")
+    ] = None,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change what is kept of a business; a running gateway hears of it in about a second."""
+    given = {
+        "name": name,
+        "owner_email": email,
+        "owner_phone": phone,
+        "time_zone": time_zone,
+        "low_balance_threshold": low_balance,
+        "expires_after_months": expires_after,
+    }
+    fields: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    if phone == "":
+        fields["owner_phone"] = None
+    form = filled(BusinessChange, fields)
+
+    async def work(connection: AsyncConnection) -> shown.Shown:
+        after = await changes.change_business(connection, business, form, operator())
+        return await _with_balance(connection, after)
+
+    output.one(write(Where(config, data_dir), work), as_json=as_json)
 
 
 @app.command()

@@ -28,15 +28,21 @@ class Listed(NamedTuple):
 LISTED = (
     Listed("dev", "dev", "Try it: everything on this machine, nothing to set up.", False),
     Listed("serve", "serve", "Serve businesses, on a Redis and an SQL of your own.", False),
-    Listed("business", "businesses", "Who pays: add, list, show, suspend, resume."),
+    Listed("recorder", "recorder", "Write calls to SQL in a process of its own.", False),
+    Listed("business", "businesses", "Who pays: add, list, show, set, suspend, resume."),
     Listed("key", "keys", "What apps call with: issue, list, revoke."),
     Listed("top-up", "top_up", "Add credits to a business.", False),
     Listed("adjust", "adjust", "Correct a balance by hand, with a reason.", False),
     Listed("purchase", "purchases", "Receipts of what was added: list, show."),
     Listed("transaction", "transactions", "Calls that were made: list, show."),
+    Listed("usage", "usage", "What was used: by feature, user, model, business, day.", False),
     Listed("alert", "alerts", "Warnings that were raised: list, ack."),
     Listed("prices", "prices", "The rate card: what models cost."),
-    Listed("config", "config", "The settings: check."),
+    Listed("ledger", "ledger", "Every micro-credit explained: verify."),
+    Listed("doctor", "doctor", "What is wrong with this installation, and what helps.", False),
+    Listed("import", "imports", "Businesses and balances from another system.", False),
+    Listed("init", "init", "Write a config.toml for production.", False),
+    Listed("config", "config", "The settings: check, show."),
     Listed("db", "db", "The tables: upgrade."),
 )
 
@@ -61,7 +67,8 @@ def build(arguments: list[str]) -> typer.Typer:
         add_completion=False,  # It would have to load every command.
         pretty_exceptions_enable=False,
         epilog="Exit codes: 0 done, 1 refused or failed, 2 the command line is wrong, 3 not found, "
-        "4 the ledger or the records do not answer, 5 the settings are wrong.",
+        "4 the ledger or the records do not answer, 5 the settings are wrong, 6 a check found "
+        "something wrong, 130 interrupted.",
     )
     root.callback(help=root.info.help)(_gateway)
     for listed in LISTED:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 
 import typer
 
 from gateway.cli import output
-from gateway.cli.options import ConfigFile
+from gateway.cli.options import AsJson, ConfigFile
+from gateway.cli.output import Column
 from gateway.cli.records import default_config
-from gateway.settings import Settings
+from gateway.settings import Settings, unused
 
 app = typer.Typer(no_args_is_help=True)
 
-
-@app.callback()
-def _noun() -> None:
-    """A noun with one verb stays a noun."""
+COLUMNS = (Column("key", "key"), Column("value", "value"), Column("from", "source"))
 
 
 @app.command()
@@ -26,8 +25,20 @@ def check(config: ConfigFile = None) -> None:
     settings = Settings.load(file, os.environ)
     settings.must_serve()
 
-    from gateway.parts import tariff_of
+    from gateway.settings_tariff import tariff_of
     from metering.rates import RateCard
 
     tariff_of(settings).check(RateCard.load())
+    for key in unused(settings):
+        typer.echo(f"gateway: {key} is set, and nothing reads it in this version", err=True)
     output.line(f"{file or 'the environment'} is fine")
+
+
+@app.command()
+def show(config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Every setting as it counts, and where it was written; secrets stay hidden."""
+    from gateway.settings_shown import effective
+
+    sources = Settings.sources(config or default_config(), os.environ)
+    found = [asdict(each) for each in effective(Settings.of(sources), sources)]
+    output.rows(found, COLUMNS, as_json=as_json)

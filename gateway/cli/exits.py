@@ -9,6 +9,7 @@ USAGE = 2
 NOT_FOUND = 3
 UNAVAILABLE = 4
 SETTINGS_WRONG = 5
+WRONG = 6
 INTERRUPTED = 130
 
 # By name, so that a command that goes well loads nothing for those that do not.

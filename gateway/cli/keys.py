@@ -10,10 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.admin import changes, shown
 from gateway.admin.forms import NewKey, filled
 from gateway.cli import output
-from gateway.cli.options import AsJson, BusinessId, ConfigFile, DataDir
+from gateway.cli.options import After, AsJson, BusinessId, ConfigFile, DataDir, Limit
 from gateway.cli.output import Column
-from gateway.cli.records import Where, operator, read, write
+from gateway.cli.records import Where, all_rows, operator, read, write
 from storage import businesses, keys
+from storage.keys import ApiKey
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -21,11 +22,13 @@ COLUMNS = (
     Column("id", "id"),
     Column("name", "name"),
     Column("key", "shown"),
+    Column("cap", "credit_cap"),
     Column("last used", "last_used_at"),
     Column("expires", "expires_at"),
     Column("revoked", "revoked_at"),
 )
 
+OWN_LIMIT = "Without it as the section limits of the settings says."
 Many = Annotated[list[str] | None, typer.Option(help="May be given several times; all if not.")]
 
 
@@ -42,6 +45,12 @@ def issue(
     default_feature: Annotated[
         str | None, typer.Option(help="The feature of calls that name none.")
     ] = None,
+    credit_cap: Annotated[
+        str | None, typer.Option(help="Credits; the most it may ever spend: 25.00.")
+    ] = None,
+    requests_per_minute: Annotated[int | None, typer.Option(help=OWN_LIMIT)] = None,
+    tokens_per_minute: Annotated[int | None, typer.Option(help=OWN_LIMIT)] = None,
+    concurrent: Annotated[int | None, typer.Option(help=f"Calls at a time. {OWN_LIMIT}")] = None,
     expires_at: Annotated[
         str | None, typer.Option(help="Its last moment: 2027-01-31T12:00:00Z.")
     ] = None,
@@ -54,6 +63,10 @@ def issue(
         "name": name,
         "scopes": {"endpoints": endpoint or [], "models": model or [], "features": feature or []},
         "default_feature": default_feature,
+        "credit_cap": credit_cap,
+        "requests_per_minute": requests_per_minute,
+        "tokens_per_minute": tokens_per_minute,
+        "concurrent": concurrent,
         "expires_at": expires_at,
     }
     form = filled(NewKey, {key: value for key, value in given.items() if value is not None})
@@ -73,6 +86,8 @@ def issue(
 @app.command("list")
 def list_all(
     business: BusinessId,
+    limit: Limit = None,
+    after: After = None,
     config: ConfigFile = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
@@ -81,9 +96,13 @@ def list_all(
 
     async def work(connection: AsyncConnection) -> list[shown.Shown]:
         owner = await businesses.get(connection, business)
-        return [shown.key(key) for key in await keys.of_business(connection, owner.id)]
 
-    output.rows(read(Where(config, data_dir), work), COLUMNS, as_json=as_json)
+        async def page(connection: AsyncConnection, limit: int, after: str | None) -> list[ApiKey]:
+            return await keys.page(connection, owner.id, limit=limit, after=after)
+
+        return [shown.key(one) for one in await all_rows(connection, page, limit, after)]
+
+    output.rows(read(Where(config, data_dir), work), COLUMNS, as_json=as_json, limit=limit)
 
 
 @app.command()

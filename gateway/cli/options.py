@@ -30,3 +30,7 @@ BusinessId = Annotated[str, typer.Argument(metavar="BUSINESS", help="The id of a
 Limit = Annotated[
     int | None, typer.Option(min=1, max=1_000_000, help="At most so many, the newest first.")
 ]
+After = Annotated[
+    str | None,
+    typer.Option(metavar="ID", help="Only what comes after this one in the list: its next page."),
+]

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+BELOW = "\n  "
 WIDE = 400  # Columns where nobody looks: a pipe must not get ids cut in two.
 
 
@@ -24,12 +25,53 @@ class Column(NamedTuple):
     is_amount: bool = False
 
 
-def rows(found: Iterable[Mapping[str, Any]], columns: Sequence[Column], *, as_json: bool) -> None:
-    """Print a list."""
+def rows(
+    found: Iterable[Mapping[str, Any]],
+    columns: Sequence[Column],
+    *,
+    as_json: bool,
+    limit: int | None = None,
+) -> None:
+    """
+    Print a list, so that no cell is cut: where a table is too wide, ids go under the cells
+    beside them, and where that is too wide, each record gets its own lines.
+
+    Args:
+        limit: So many were asked for; there may be more then, and how to see them is said.
+    """
+    records = list(found)
     if as_json:
-        for row in found:
-            document(row)
+        for record in records:
+            document(record)
         return
+    console = _console()
+    table = _fitting(console, records, columns)
+    if table is not None:
+        console.print(table)
+    else:
+        for record in records:
+            titled = {each.title or each.field: record.get(each.field) for each in columns}
+            one(titled, as_json=False)
+            console.print()
+    if limit is not None and len(records) == limit and "id" in records[-1]:
+        typer.echo(f"there may be more: --after {records[-1]['id']}", err=True)
+
+
+def _fitting(
+    console: Console, records: Sequence[Mapping[str, Any]], columns: Sequence[Column]
+) -> Table | None:
+    """The widest form of a table that this console does not break; a pipe has no edge."""
+    table = _table(records, columns)
+    if console.width >= WIDE:
+        return table
+    unbroken = console.options.update(width=WIDE)
+    for form in (table, _table(_with_ids_below(records, columns), columns[1:])):
+        if console.measure(form, options=unbroken).maximum <= console.width:
+            return form
+    return None
+
+
+def _table(records: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> Table:
     table = Table(box=box.SIMPLE, pad_edge=False)
     for column in columns:
         table.add_column(
@@ -37,9 +79,20 @@ def rows(found: Iterable[Mapping[str, Any]], columns: Sequence[Column], *, as_js
             justify="right" if column.is_amount else "left",
             no_wrap=column.field == "id",
         )
-    for row in found:
-        table.add_row(*(_cell(row.get(column.field)) for column in columns))
-    _console().print(table)
+    for record in records:
+        table.add_row(*(_cell(record.get(column.field)) for column in columns))
+    return table
+
+
+def _with_ids_below(
+    records: Sequence[Mapping[str, Any]], columns: Sequence[Column]
+) -> list[Mapping[str, Any]]:
+    """The first column's cells as a second line of the second column's."""
+    first, second = columns[0].field, columns[1].field
+    return [
+        {**record, second: Text(BELOW).join([_cell(record.get(second)), _cell(record.get(first))])}
+        for record in records
+    ]
 
 
 def one(found: Mapping[str, Any], *, as_json: bool) -> None:
@@ -71,6 +124,8 @@ def printable(text: str) -> str:
 
 
 def _cell(value: Any) -> Text:
+    if isinstance(value, Text):
+        return value
     if value is None:
         return Text("–")
     if isinstance(value, bool):

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.admin import shown
 from gateway.cli import output
-from gateway.cli.options import AsJson, ConfigFile, DataDir, Limit
+from gateway.cli.options import After, AsJson, ConfigFile, DataDir, Limit
 from gateway.cli.output import Column
 from gateway.cli.records import Where, all_rows, read
 from storage import businesses, purchases
@@ -36,6 +36,7 @@ def list_all(
         str | None, typer.Argument(metavar="[BUSINESS]", help="Whose; everybody's if not given.")
     ] = None,
     limit: Limit = None,
+    after: After = None,
     config: ConfigFile = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
@@ -51,9 +52,9 @@ def list_all(
             id = buyer.id if buyer else None
             return await purchases.page(connection, id, limit=limit, after=after)
 
-        return [shown.purchase(one) for one in await all_rows(connection, page, limit)]
+        return [shown.purchase(one) for one in await all_rows(connection, page, limit, after)]
 
-    output.rows(read(Where(config, data_dir), work), COLUMNS, as_json=as_json)
+    output.rows(read(Where(config, data_dir), work), COLUMNS, as_json=as_json, limit=limit)
 
 
 @app.command()

@@ -116,12 +116,14 @@ def database_of(settings: Settings) -> Database:
     return Database.open(settings.sql.url.get_secret_value())
 
 
-async def all_rows(connection: AsyncConnection, fetch: Fetch, limit: int | None) -> list[Any]:
-    """Every row of a list, page after page, or the first `limit`."""
+async def all_rows(
+    connection: AsyncConnection, fetch: Fetch, limit: int | None, after: str | None = None
+) -> list[Any]:
+    """Every row of a list, page after page, or the first `limit`; of those after an id."""
     rows: list[Any] = []
     while limit is None or len(rows) < limit:
         wanted = PAGE if limit is None else min(PAGE, limit - len(rows))
-        page = await fetch(connection, wanted, rows[-1].id if rows else None)
+        page = await fetch(connection, wanted, rows[-1].id if rows else after)
         rows += page
         if len(page) < wanted:
             break

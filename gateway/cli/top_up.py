@@ -63,9 +63,10 @@ def app(
         return
     purchase = added["purchase"]
     bonus_too = "" if purchase["bonus_credits"] == "0.00" else f" + {purchase['bonus_credits']}"
+    owed = "" if added["owed"] == "0.00" else f"; {added['owed']} are owed and paid from it first"
     output.line(
         f"added {purchase['credits_purchased']}{bonus_too} credits; the balance is "
-        f"{added['balance']} until {added['expires_at'][:10]} (purchase {purchase['id']})"
+        f"{added['balance']} until {added['expires_at'][:10]}{owed} (purchase {purchase['id']})"
     )
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.admin import shown
 from gateway.cli import output
-from gateway.cli.options import AsJson, BusinessId, ConfigFile, DataDir, Limit
+from gateway.cli.options import After, AsJson, BusinessId, ConfigFile, DataDir, Limit
 from gateway.cli.output import Column
 from gateway.cli.records import Where, all_rows, read
 from storage import businesses, transactions
@@ -34,6 +34,7 @@ COLUMNS = (
 def list_all(
     business: BusinessId,
     limit: Limit = 100,
+    after: After = None,
     config: ConfigFile = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
@@ -48,9 +49,9 @@ def list_all(
         ) -> list[Transaction]:
             return await transactions.page(connection, caller.id, limit=limit, after=after)
 
-        return [shown.transaction(one) for one in await all_rows(connection, page, limit)]
+        return [shown.transaction(one) for one in await all_rows(connection, page, limit, after)]
 
-    output.rows(read(Where(config, data_dir), work), COLUMNS, as_json=as_json)
+    output.rows(read(Where(config, data_dir), work), COLUMNS, as_json=as_json, limit=limit)
 
 
 @app.command()

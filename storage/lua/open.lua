@@ -5,7 +5,8 @@
 -- ARGV[1]  epoch   ARGV[2]  total, micro-credits   ARGV[3]  owed, micro-credits
 -- ARGV[4]  seq, last recorded   ARGV[5]  credit_seq, last written
 -- ARGV[6]  expires_at, milliseconds since 1970, 0 for never   ARGV[7]  low_at, micro-credits
--- ARGV[8]  alerted, bits: 1 low_balance, 2 depleted   ARGV[9]  status: active or suspended
+-- ARGV[8]  alerted, bits: 1 low_balance, 2 depleted, 4 expired
+-- ARGV[9]  status: active or suspended
 --
 -- Answers {OK, counter}; {EXISTS, counter} when the account is of this epoch, and
 -- nothing changes then. Refuses with {BAD, counter}, STALE_EPOCH, FROZEN.
@@ -17,7 +18,7 @@ for i = 2, 8 do
     return {'BAD', counter}
   end
 end
-if tonumber(ARGV[8]) > 3 or (ARGV[9] ~= 'active' and ARGV[9] ~= 'suspended') then
+if tonumber(ARGV[8]) > 7 or (ARGV[9] ~= 'active' and ARGV[9] ~= 'suspended') then
   return {'BAD', counter}
 end
 if redis.call('HGET', KEYS[2], 'epoch') == ARGV[1] then

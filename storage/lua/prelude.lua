@@ -5,7 +5,7 @@
 -- cjson would print the larger of them with an exponent, so only text() writes numbers.
 
 local function text(number)
-  return string.format('%.0f', number)
+  return string.format('%d', number)
 end
 
 -- A plain decimal of at most 15 digits, without sign, blanks or leading zeros; else nil.
@@ -74,6 +74,46 @@ local function read_account(key, epoch, counter)
   return account, nil
 end
 
+-- What its owner was told since it was armed, as bits of `alerted`.
+local LOW, DEPLETED, EXPIRED = 1, 2, 4
+
+local function is_told(account, alert)
+  return bit.band(account.alerted, alert) > 0
+end
+
+local function arm(account, alert)
+  account.alerted = bit.band(account.alerted, bit.bnot(alert))
+end
+
+-- Notes the thresholds that the total lies below now, and answers those that its owner is
+-- to be told of: each once, until it is armed. Whoever was told that the balance has
+-- expired is not told that it is low as well.
+local function crossed(account)
+  local names = {}
+  if is_told(account, EXPIRED) then
+    return ''
+  end
+  if account.total < account.low_at and not is_told(account, LOW) then
+    account.alerted = account.alerted + LOW
+    names[#names + 1] = 'low_balance'
+  end
+  if account.total == 0 and not is_told(account, DEPLETED) then
+    account.alerted = account.alerted + DEPLETED
+    names[#names + 1] = 'depleted'
+  end
+  return table.concat(names, ',')
+end
+
+-- Arms the alerts of the thresholds that the total has reached.
+local function arm_reached(account)
+  if account.total >= account.low_at then
+    arm(account, LOW)
+  end
+  if account.total > 0 then
+    arm(account, DEPLETED)
+  end
+end
+
 -- Pays what the business owes out of what is available: the answer is what was paid.
 -- It is money out, so it goes to the outbox as an entry of its own with the next seq.
 local function pay_owed(account, outbox, epoch, counter, business, id, reference, now)
@@ -88,6 +128,34 @@ local function pay_owed(account, outbox, epoch, counter, business, id, reference
     'counter', text(counter), 'business', business, 'seq', text(account.seq),
     'credit_seq', text(account.credit_seq), 'at_ms', text(now), 'balance', text(account.total),
     'id', second_id(id), 'amount', text(paid), 'owed_delta', '-' .. text(paid),
-    'reference', reference)
+    'alerts', crossed(account), 'low_at', text(account.low_at), 'reference', reference)
   return paid
+end
+
+-- An id for the change that gets this seq: a UUIDv7, so that rows sort by time. Nobody
+-- names it from outside, because a repeated request finds other credits to book.
+local function id_of_change(epoch, business, seq, now)
+  local at = string.format('%012x', now)
+  local hash = redis.sha1hex(epoch .. ':' .. business .. ':' .. text(seq))
+  return string.sub(at, 1, 8) .. '-' .. string.sub(at, 9) .. '-7' .. string.sub(hash, 1, 3)
+    .. '-8' .. string.sub(hash, 4, 6) .. '-' .. string.sub(hash, 7, 18)
+end
+
+-- Books what is available as expired, after what is owed was paid from it: the answer is
+-- how much. What is held stays for its calls.
+local function expire_available(account, outbox, epoch, counter, business, reference, now)
+  local id = id_of_change(epoch, business, account.seq + 1, now)
+  pay_owed(account, outbox, epoch, counter, business, id, id, now)
+  local amount, alerts = account.total - account.held, ''
+  account.total = account.held
+  account.seq = account.seq + 1
+  if not is_told(account, EXPIRED) then
+    account.alerted = account.alerted + EXPIRED
+    alerts = 'expired'
+  end
+  redis.call('XADD', outbox, '*', 'v', '1', 'kind', 'expired', 'epoch', epoch,
+    'counter', text(counter), 'business', business, 'seq', text(account.seq),
+    'credit_seq', text(account.credit_seq), 'at_ms', text(now), 'balance', text(account.total),
+    'id', id, 'amount', text(amount), 'alerts', alerts, 'reference', reference)
+  return amount
 end

@@ -10,11 +10,19 @@ from alembic import context
 
 from storage.tables import metadata
 
+connection = context.config.attributes["connection"]
 context.configure(
-    connection=context.config.attributes["connection"],
+    connection=connection,
     target_metadata=metadata,
     # SQLite cannot alter most of a table; there Alembic copies it.
     render_as_batch=True,
 )
+is_sqlite = connection.dialect.name == "sqlite"
+if is_sqlite:
+    # The copy takes the table's name at the end; SQLite would refuse that while a view reads
+    # from the table of that name, which is gone for this moment.
+    connection.exec_driver_sql("PRAGMA legacy_alter_table = ON")
 with context.begin_transaction():
     context.run_migrations()
+if is_sqlite:
+    connection.exec_driver_sql("PRAGMA legacy_alter_table = OFF")

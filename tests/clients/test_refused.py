@@ -10,7 +10,7 @@ import pytest
 
 from metering.money import Credits
 from tests.house import MODEL
-from tests.one_house import set_up
+from tests.one_house import set_up, with_limits
 
 pytestmark = pytest.mark.anyio
 
@@ -146,6 +146,35 @@ async def test_held_credits_are_asked_for_again(house, sync, door):
     assert (await second).choices
     assert sorted(door.answers) == [200, 200, 429]
     assert len(house.openai.billed) == len(await acme.transactions()) == 2
+
+
+async def test_a_call_that_comes_too_early_is_made_again_in_time(house, sync, door):
+    """429 with retry-after-ms: the client waits that long, and no longer, by itself."""
+    acme = await with_limits(await house.business(), requests_per_minute=600)
+    raw = sync(acme.key).chat.completions.with_raw_response
+    await asyncio.gather(*(house.chat(acme) for _ in range(605)))
+    refused = door.answers.count(429)
+
+    reply = await asyncio.to_thread(raw.create, model=MODEL, messages=HELLO)
+
+    assert refused
+    assert reply.parse().choices
+    assert reply.headers["x-ratelimit-limit-requests"] == "600"
+    assert 0 <= int(reply.headers["x-ratelimit-remaining-requests"]) < 600
+
+
+async def test_a_cap_that_is_reached_costs_exactly_one_request(house, sync, door):
+    """402: the client does not try again, and its error tells the figures of the key."""
+    acme = await with_limits(await house.business(), credit_cap="0.0001")
+    chat = sync(acme.key).chat.completions
+
+    with pytest.raises(openai.APIStatusError) as raised:
+        await asyncio.to_thread(chat.create, model=MODEL, messages=HELLO)
+
+    error = raised.value
+    assert door == [CALL]
+    assert (error.status_code, error.code) == (402, "key_credit_cap_reached")
+    assert cast(Any, error.body)["metadata"]["credit_cap"] == "0.0001"
 
 
 async def test_the_list_of_models_is_what_may_be_called(house, sync):

@@ -18,8 +18,8 @@ from typing import Any
 
 from gateway.dev import stub_bills
 from gateway.dev.stub_bills import Bill
-from gateway.parts import tariff_of
 from gateway.settings import Settings
+from gateway.settings_tariff import tariff_of
 from metering.money import Credits
 from metering.rates import RateCard
 from metering.tariff import Tariff
@@ -32,7 +32,8 @@ from tests import engines
 from tests.engine import Engine
 from tests.faults.processes import PROBE_S, Gateway, Process, free_port
 from tests.house import OUR_KEY
-from tests.laws.laws import check_stores, nothing_is_left
+from tests.laws.laws import check_stores
+from tests.laws.lifetimes import nothing_is_left
 from tests.laws.seen import Seen
 
 LEASE_S = 1

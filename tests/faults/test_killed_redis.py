@@ -18,7 +18,8 @@ from tests.engine import Engine
 from tests.faults.conftest import Scale
 from tests.house import Acme, House, open_house
 from tests.laws.conftest import SETTINGS
-from tests.laws.laws import check_laws, nothing_is_left
+from tests.laws.laws import check_laws
+from tests.laws.lifetimes import nothing_is_left
 
 SEED = 20261122
 

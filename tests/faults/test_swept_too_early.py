@@ -13,7 +13,8 @@ from metering.money import Credits
 from storage import redis_keys
 from tests.engine import Engine
 from tests.house import Acme, House, open_house
-from tests.laws.laws import check_laws, nothing_is_left
+from tests.laws.laws import check_laws
+from tests.laws.lifetimes import nothing_is_left
 
 pytestmark = pytest.mark.anyio
 

@@ -10,7 +10,11 @@ import pytest
 
 from gateway import endpoints
 from gateway.endpoints import METERED, REASONS, model_in, refuse
-from gateway.errors import EndpointNotSupported, MethodNotAllowed, PathUnknown
+from gateway.errors import (
+    EndpointNotSupported,
+    MethodNotAllowed,
+    PathUnknown,
+)
 from tests.gateway.raw_caller import HELLO, authorization, request, sends
 
 pytestmark = pytest.mark.anyio

@@ -10,11 +10,18 @@ from typing import Any
 import pytest
 
 from gateway import errors, upstream_errors
-from gateway.errors import TABLE, GatewayError, MethodNotAllowed, reply_to, said_of
+from gateway.error_replies import TABLE, reply_to, said_of
+from gateway.errors import GatewayError, MethodNotAllowed
 from metering import errors as metering_errors
 from metering.errors import BodyNotUnderstood, CostNotBounded, ModelNotPriced, UnitNotPriced
 from metering.money import Credits
-from storage.errors import CreditsHeld, InsufficientCredits, LedgerRefusal, LedgerUnavailable
+from storage.errors import (
+    CapReached,
+    CreditsHeld,
+    InsufficientCredits,
+    LedgerRefusal,
+    LedgerUnavailable,
+)
 
 NEVER_TOLD = {"MeteringError", "RateCardWrong", "TariffWrong", "UpstreamError", "GatewayError"}
 """Parents, and what ends a start and not a call."""
@@ -68,6 +75,8 @@ def one_of(kind: type[Exception]) -> Exception:
     """An error of this kind."""
     if issubclass(kind, InsufficientCredits):
         return kind("x", available=Credits(0), held=Credits(0), total=Credits(0))
+    if issubclass(kind, CapReached):
+        return kind("x", cap=Credits(0), spent=Credits(0), held=Credits(0))
     make: Any = kind
     special: dict[str, Callable[[], Exception]] = {
         "MethodNotAllowed": lambda: MethodNotAllowed("x", allowed=("GET",)),

@@ -11,6 +11,7 @@ from gateway.dev.stub_gates import Turnstile
 from gateway.open_calls import OpenCall, OpenCalls
 from metering.money import Credits
 from storage import redis_keys
+from storage.errors import LedgerUnavailable
 from tests.gateway.background.a_hold import a_hold, lease_ended
 from tests.house import MODEL, Acme, House
 from tests.one_house import charged_as_billed, set_up
@@ -70,6 +71,52 @@ async def test_a_call_whose_hold_is_gone_is_told_to_the_operator(house: House, c
 
     (record,) = [r for r in caplog.records if r.message == "hold_was_swept_while_running"]
     assert (record.levelno, record.id) == (logging.ERROR, hold.id)
+
+
+async def test_a_mistake_in_one_call_ends_no_others_lease(house: House, caplog):
+    """Its own lease is renewed too; only its checkpoint stays where it was."""
+    acme = await house.business("10.00")
+    wrong = await a_hold(acme, "4.00", lease_s=0.001)
+    other = await a_hold(acme, "4.00", lease_s=0.001)
+    await lease_ended(acme)
+    calls = OpenCalls(house.parts.ledger.balances, lease_s=60.0)
+    calls.add(OpenCall(acme.id, wrong.id, lambda: Credits(1 // 0)))
+    calls.add(OpenCall(acme.id, other.id, lambda: Credits(1)))
+
+    await calls.renew_all()
+
+    assert await house.parts.loops.sweeper.sweep_once() == 0
+    assert [record.id for record in caplog.records] == [wrong.id]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(LedgerUnavailable("away"), "leases_not_renewed"), (KeyError(), "lease_renewal_failed")],
+)
+async def test_a_renewal_that_fails_is_told_and_keeps_no_other(
+    house: House, caplog, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+):
+    """A frozen partition is one of sixteen."""
+    acme = await house.business("10.00")
+    held = await a_hold(acme, "4.00", lease_s=0.001)
+    await lease_ended(acme)
+    balances = house.parts.ledger.balances
+    renew = balances.renew
+
+    async def renew_all_but_one(**call: Any) -> bool:
+        if call["id"] == "another":
+            raise error
+        return await renew(**call)
+
+    monkeypatch.setattr(balances, "renew", renew_all_but_one)
+    calls = OpenCalls(balances, lease_s=60.0)
+    calls.add(OpenCall(acme.id, "another", lambda: Credits(0)))
+    calls.add(OpenCall(acme.id, held.id, lambda: Credits(0)))
+
+    await calls.renew_all()
+
+    assert await house.parts.loops.sweeper.sweep_once() == 0
+    assert [record.message for record in caplog.records] == [said]
 
 
 @set_up(holds__lease_s="1")

@@ -9,7 +9,11 @@ from typing import Any
 
 import pytest
 
-from gateway.errors import FeatureLimitExceeded, FeatureNotAllowed, ModelNotAllowed
+from gateway.errors import (
+    FeatureLimitExceeded,
+    FeatureNotAllowed,
+    ModelNotAllowed,
+)
 from gateway.quote import Quote, Quotes
 from gateway.read_call import Labels
 from metering.call import Call

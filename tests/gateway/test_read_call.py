@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 from gateway.endpoints import CHAT_COMPLETIONS
-from gateway.errors import BodyTooLarge, EncodingNotAccepted, RequestRefused
-from gateway.read_call import ClientLeft, read_body, read_call, read_labels
+from gateway.errors import (
+    BodyTooLarge,
+    EncodingNotAccepted,
+    RequestRefused,
+)
+from gateway.read_call import ClientLeft, read_body, read_call, read_labels, read_name
 
 pytestmark = pytest.mark.anyio
 
@@ -126,3 +131,34 @@ def test_what_the_caller_wants_is_read(headers, may_fit, in_stream):
     labels = read_labels(headers, {}, None)
 
     assert (labels.may_fit, labels.figures_in_stream) == (may_fit, in_stream)
+
+
+# The name of a call
+
+
+def name_of(*keys: bytes, body: bytes = b"{}", **labels: str) -> Any:
+    given = [(b"idempotency-key", key) for key in keys]
+    said = [(f"x-{name}".encode(), value.encode()) for name, value in labels.items()]
+    return read_name(given, CHAT_COMPLETIONS, body, read_labels(said, {}, None))
+
+
+def test_a_call_is_named_by_its_key_and_by_all_that_it_asks_for():
+    """Digests of both; another body, feature or user is another request."""
+    name = name_of(b"order-17")
+
+    assert name == name_of(b"order-17")
+    assert name.key != name_of(b"order-18").key
+    assert name.asked == name_of(b"order-18").asked
+    others = [name_of(b"order-17", body=b"{} "), name_of(b"order-17", feature="x")]
+    others.append(name_of(b"order-17", user="x"))
+    assert len({other.asked for other in (*others, name)}) == 4
+    assert {other.key for other in others} == {name.key}
+    assert name_of() is None
+
+
+@pytest.mark.parametrize("key", [b"", b" a", b"a b", b"a" * 256, b"caf\xc3\xa9", b"a\x7f", b"a\n"])
+def test_a_key_that_could_be_read_in_two_ways_is_no_name(key: bytes):
+    """1 to 255 printable ASCII characters without blanks, once."""
+    for keys in ([key], [b"a", b"a"]):
+        with pytest.raises(RequestRefused, match="Idempotency-Key"):
+            name_of(*keys)

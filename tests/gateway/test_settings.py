@@ -162,10 +162,12 @@ def test_upstream_that_is_no_plain_url_is_refused(url):
 
 
 @pytest.mark.parametrize(
-    "url", ["redis://h:6379/0", "rediss://h", "unix:///run/redis.sock", "embedded"]
-)
+    "url",
+    ["redis://h:6379/0", "rediss://h", "unix:///run/redis.sock", "cluster://a:1,b:2",
+     "clusters://a", "sentinel://a,b/ledger", "sentinels://a/ledger", "embedded"],
+)  # fmt: skip
 def test_redis_urls_that_are_served(url):
-    """Those of the contract, but for a Cluster."""
+    """One server, a Cluster, Sentinels; with TLS where an s stands at the end."""
     settings = Settings.load(None, {"GATEWAY__REDIS__URL": url})
 
     assert settings.redis.url is not None
@@ -173,7 +175,7 @@ def test_redis_urls_that_are_served(url):
     assert settings.redis.embedded == (url == "embedded")
 
 
-@pytest.mark.parametrize("url", ["http://h", "localhost:6379", "redis://", "unix://", "", "memory"])
+@pytest.mark.parametrize("url", ["http://h", "redis://", "unix://", "", "memory", "cluster://"])
 def test_redis_urls_that_are_not(url):
     """The kinds are named."""
     assert "redis.url" in problems(GATEWAY__REDIS__URL=url)[0].lower().replace("__", ".")
@@ -252,15 +254,26 @@ def test_settings_are_frozen():
 @pytest.mark.parametrize(
     ("key", "value", "says"),
     [
-        ("GATEWAY__REDIS__URL", "cluster://h", "a Cluster is not served"),
         ("GATEWAY__REDIS__DURABILITY", "waitaof", "waitaof is not there"),
-        ("GATEWAY__LIMITS__CONCURRENT", "5", "are not enforced"),
     ],
 )
 def test_what_this_version_does_not_do_is_refused(key, value, says):
     """An operator must not believe in a setting that nothing reads."""
     with pytest.raises(SettingsWrong, match=says):
         Settings.load(None, {key: value})
+
+
+def test_limits_are_numbers_that_the_ledger_can_count():
+    """Without a number nothing is limited; none and more than the scripts count are refused."""
+    given = {"GATEWAY__LIMITS__CONCURRENT": "5", "GATEWAY__LIMITS__TOKENS_PER_MINUTE": "1000000000"}
+
+    limits = Settings.load(None, given).limits
+
+    assert (limits.requests_per_minute, limits.tokens_per_minute) == (None, 10**9)
+    assert limits.concurrent == 5
+    for key, value in (("CONCURRENT", "0"), ("REQUESTS_PER_MINUTE", "1000000001")):
+        with pytest.raises(SettingsWrong, match=f"LIMITS__{key} → .* than or equal to"):
+            Settings.load(None, {f"GATEWAY__LIMITS__{key}": value})
 
 
 def test_what_nothing_reads_yet_is_named():

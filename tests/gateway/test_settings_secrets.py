@@ -34,6 +34,7 @@ def test_admin_token_or_its_digest_give_the_same_digest():
 SECRETS = {
     "GATEWAY__OPENAI__API_KEY": "sk-canary-000000000000000000000000",
     "GATEWAY__ADMIN__TOKEN": "canary-token-0123456789012345",
+    "GATEWAY__ADMIN__METRICS_TOKEN": "canary-metrics-0123456789012345",
     "GATEWAY__REDIS__URL": "redis://:canary-redis@host",
     "GATEWAY__SQL__URL": "postgresql+asyncpg://u:canary-sql@host/name",
     "GATEWAY__PAYSTACK__SECRET_KEY": "sk_test_canary_0123456789012345678901",

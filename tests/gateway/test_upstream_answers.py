@@ -7,7 +7,11 @@ import logging
 
 import pytest
 
-from gateway.errors import UpstreamAccountEmpty, UpstreamMisbehaved, UpstreamRefusedOurKey
+from gateway.errors import (
+    UpstreamAccountEmpty,
+    UpstreamMisbehaved,
+    UpstreamRefusedOurKey,
+)
 from gateway.upstream_answers import our_fault, without_ours
 from metering.money import Credits
 from tests.gateway.refusal import refusal_in

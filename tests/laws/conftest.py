@@ -12,7 +12,11 @@ from tests.house import House, open_house
 from tests.laws.scripted import Ledger
 
 pytest.register_assert_rewrite(
-    "tests.laws.ledger_calls", "tests.laws.ledger_machine", "tests.laws.ledger_money_in"
+    "tests.laws.ledger_calls",
+    "tests.laws.ledger_limits",
+    "tests.laws.ledger_expiry",
+    "tests.laws.ledger_machine",
+    "tests.laws.ledger_money_in",
 )
 
 SETTINGS = {

@@ -9,9 +9,9 @@ one after the other.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 from gateway.dev.stub_bills import Bill
@@ -20,7 +20,6 @@ from metering.rates import RateCard
 from metering.tariff import Tariff
 from metering.usage import Usage
 from storage.database import Database
-from storage.outbox import ANSWER_KEPT_MS
 from tests.house import House
 from tests.laws.seen import Seen, look
 
@@ -48,16 +47,23 @@ async def check_stores(
 ) -> Seen:
     """Every law, on the stores of a gateway that may run elsewhere; gives what was seen."""
     seen = await look(redis, database)
+    check_ledger(seen)
+    each_bill_has_its_row(seen, bills)
+    amounts(seen, tariff, card)
+    return seen
+
+
+def check_ledger(seen: Seen) -> None:
+    """Every law that does not ask what OpenAI billed or what it costs."""
     for business in seen.balances:
         shape(seen, business)
         conservation(seen, business)
         no_gaps(seen, business)
         money_in(seen, business)
         floor(seen, business)
-    each_bill_has_its_row(seen, bills)
-    amounts(seen, tariff, card)
+        alerts(seen, business)
+    keys(seen)
     counters(seen)
-    return seen
 
 
 def shape(seen: Seen, business: str) -> None:
@@ -74,6 +80,27 @@ def shape(seen: Seen, business: str) -> None:
     assert 0 <= account.held <= account.total, f"{business}: {account}"
     assert account.owed >= 0, f"{business}: {account}"
     assert deadlines == set(holds), f"{business}: deadlines and holds differ"
+
+
+def keys(seen: Seen) -> None:
+    """L1 of a key: its places and what it holds are its open holds; its spent is its rows'."""
+    for (business, key), counted in seen.limits.items():
+        mine = [text for text in seen.holds[business].values() if f"limits:{key}|" in text]
+        assert int(counted["open"]) == len(mine), f"{key}: {counted}, {len(mine)} holds"
+        held = sum(int(text.partition("|")[0]) for text in mine)
+        assert int(counted["held"]) == held, f"{key}: {counted}, {held} held"
+        if "before" not in counted:
+            continue
+        rows = [row for row in seen.transactions_of(business) if row.key_id == key]
+        waiting = [
+            entry
+            for entry in seen.waiting_of(business)
+            if entry["kind"] == "transaction" and f'"key_id":"{key}"' in entry["row"]
+        ]
+        charged = sum(row.credits_used_microcredits for row in rows)
+        charged += sum(int(entry["charged"]) for entry in waiting)
+        spent = int(counted["before"]) + int(counted["spent"])
+        assert spent == charged, f"{key}: {counted}, charged {charged}"
 
 
 def conservation(seen: Seen, business: str) -> None:
@@ -186,6 +213,32 @@ def floor(seen: Seen, business: str) -> None:
         assert int(entry["balance"]) >= 0, entry
 
 
+ARMS = {
+    "low_balance": ("add", "configure"),
+    "depleted": ("add", "configure"),
+    "expired": ("add",),
+}
+"""The credit events that can arm each alert again."""
+
+
+def alerts(seen: Seen, business: str) -> None:
+    """L9: one for each crossing since the last arming; and for each expiry that was booked."""
+    raised = [row for row in seen.alerts if row.business_id == business]
+    for alert, verbs in ARMS.items():
+        at = sorted(row.credit_seq for row in raised if row.alert_type == alert)
+        armed = {
+            row.credit_seq
+            for row in seen.movements_of(business)
+            if row.credit_seq and row.event["verb"] in verbs
+        }
+        for first, second in pairwise(at):
+            between = armed & set(range(first + 1, second + 1))
+            assert between, f"{business}: {alert} was told at {first} and at {second}, not armed"
+    expired = any(row.kind == "expired" for row in seen.movements_of(business))
+    told = any(row.alert_type == "expired" for row in raised)
+    assert expired == told, f"{business}: expired {expired}, told {told}"
+
+
 def counters(seen: Seen) -> None:
     """L10: Redis counts on from what SQL has recorded of it, in the same epoch."""
     for row in seen.partitions:
@@ -200,28 +253,3 @@ def _signed(entry: dict[str, Any]) -> int:
     """What an entry that SQL does not have yet changed the total by, in micro-credits."""
     taken = entry["charged"] if entry["kind"] == "transaction" else entry["amount"]
     return -int(taken)
-
-
-_LASTING = re.compile(r"\{p(0\d|1[0-5])\}:(meta|account:[0-9a-f-]{36})")
-_ANSWER = re.compile(r"\{p(0\d|1[0-5])\}:answer:[0-9a-f-]{36}")
-_OUTBOX = re.compile(r"\{p(0\d|1[0-5])\}:outbox")
-
-
-async def nothing_is_left(redis: Any) -> None:
-    """
-    No key is forgotten, once nothing runs and everything is in SQL.
-
-    What `storage/redis_keys.py` lets live for ever is there; an answer has an end within
-    its 600 seconds; no hold, no deadline and no entry of an outbox is left.
-    """
-    async for key in redis.scan_iter():
-        if _LASTING.fullmatch(key):
-            assert await redis.ttl(key) == -1, f"{key} is to live for ever"
-        elif _ANSWER.fullmatch(key):
-            left_ms = await redis.pttl(key)
-            # -2: it came to its end between the two questions.
-            assert left_ms == -2 or 0 <= left_ms <= ANSWER_KEPT_MS, f"{key} has no end"
-        elif _OUTBOX.fullmatch(key):
-            assert await redis.xlen(key) == 0, f"{key} is not empty"
-        else:
-            raise AssertionError(f"{key} was forgotten")

@@ -11,9 +11,16 @@ from hypothesis.stateful import rule
 from metering.money import Credits
 from storage import redis_keys
 from storage.balances import NoHold
-from storage.errors import BusinessSuspended, CreditsOwed, InsufficientCredits, LedgerRefusal
+from storage.errors import (
+    BusinessSuspended,
+    CreditsExpired,
+    CreditsOwed,
+    InsufficientCredits,
+    LedgerRefusal,
+)
 from storage.ids import new_id
-from tests.laws.ledger_model import Model
+from storage.limits import KeyLimits
+from tests.laws.ledger_model import Key, Model
 from tests.laws.ledger_money_in import AMOUNTS, MoneyIn
 
 ASKED_MOST = 10_000  # Leases of a millisecond have ended long before.
@@ -23,6 +30,11 @@ ROW = (
     '"started_at_ms":1,"success":true,"http_status":200,"processing_ms":1,"first_byte_ms":1,'
     '"price_version":"v","upstream_request_id":null,"adjusts":null}'
 )
+
+
+def row_of(key: Key | None) -> str:
+    """The row of a call that a key made."""
+    return ROW.replace('"key_id":null', f'"key_id":"{key.id}"') if key else ROW
 
 
 class Calls(MoneyIn):
@@ -39,6 +51,8 @@ class Calls(MoneyIn):
             expected = BusinessSuspended
         elif model.owed:
             expected = CreditsOwed
+        elif model.has_ended:
+            expected = CreditsExpired
         elif granted < floor:
             expected = InsufficientCredits
         assert (refused is None) if expected is None else isinstance(refused, expected)
@@ -49,7 +63,15 @@ class Calls(MoneyIn):
                 model.dying.add(id)
 
     def _ask_hold(
-        self, model: Model, id: str, ceiling: int, floor: int, *, lease_s: float
+        self,
+        model: Model,
+        id: str,
+        ceiling: int,
+        floor: int,
+        *,
+        lease_s: float,
+        note: str = ROW,
+        limits: KeyLimits | None = None,
     ) -> LedgerRefusal | None:
         hold = self.engines.balances.hold(
             business=model.business,
@@ -57,7 +79,8 @@ class Calls(MoneyIn):
             ceiling=Credits(ceiling),
             floor=Credits(floor),
             lease_s=lease_s,
-            note=ROW,
+            note=note,
+            limits=limits,
         )
         try:
             self.engines.run(hold)
@@ -93,7 +116,7 @@ class Calls(MoneyIn):
         if not model.holds:
             return
         id = pick.choice(sorted(model.holds))
-        available = model.holds[id][0] + model.available
+        available = model.most(id)
         settled = self._settle(model, id, amount)
         charged = model.settles(id, amount)
         assert settled.charged == Credits(charged)
@@ -121,14 +144,16 @@ class Calls(MoneyIn):
         assert settled.charged == Credits(model.settles(id, amount))
 
     def _settle(self, model: Model, id: str, amount: int, *, adopt: bool = False) -> Any:
+        key = model.called_by.get(id)
         return self.engines.run(
             self.engines.balances.settle(
                 business=model.business,
                 id=id,
                 amount=Credits(amount),
                 outcome="settled",
-                row=ROW,
+                row=row_of(key),
                 adopt=adopt,
+                key=key.id if key else None,
             )
         )
 

@@ -10,12 +10,15 @@ from typing import Any, TypeVar
 from redis.asyncio import Redis
 
 from gateway.background.crediting import Crediting
+from gateway.background.expiry import Expiry
 from gateway.background.recorder import Recorder
 from storage.accounts import Accounts
 from storage.balances import Balances
 from storage.database import Database
+from storage.fenced import Fenced
 from storage.partitions import Partitions
 from storage.scripts import Scripts, connect
+from storage.spending import Spending
 
 T = TypeVar("T")
 
@@ -30,8 +33,11 @@ class Engines:
         self.scripts = Scripts(self.redis)
         self.partitions = Partitions(self.redis, self.scripts, self.database)
         self.balances = Balances(self.redis, self.scripts, self.partitions)
+        fenced = Fenced(self.scripts, self.partitions)
+        self.spending = Spending(self.database, fenced)
         self.accounts = Accounts(self.database, self.balances, self.partitions)
         self.crediting = Crediting(self.database, self.balances, self.accounts)
+        self.expiry = Expiry(self.database, self.balances, self.accounts, self.crediting)
         self.losses: list[str] = []
         self.recorder = Recorder(self.database, self.redis, on_loss=self._lost)
         self.calls = 0

@@ -1,4 +1,4 @@
-"""The rules of the ledger machine for money in: bought, taken back, suspended, applied."""
+"""The rules of the ledger machine for money in: bought, taken back, configured, applied."""
 
 from __future__ import annotations
 
@@ -45,8 +45,9 @@ class MoneyIn(RuleBasedStateMachine):
         if credits + bonus == 0 or model.bought + credits + bonus > 10**15 - 1:
             return
 
-        async def buy() -> None:
+        async def buy() -> bool:
             async with self.engines.database.write() as connection:
+                row = await businesses.ledger_row(connection, model.business)
                 await purchases.top_up(
                     connection,
                     business=model.business,
@@ -55,10 +56,13 @@ class MoneyIn(RuleBasedStateMachine):
                     reference=f"{model.business}-{next(self.references)}",
                     at=now(),
                 )
+                return row.is_active and row.has_expired(now())
 
-        self.engines.run(buy())
+        ends = self.engines.run(buy())
         model.bought += credits + bonus
-        model.pending += [("add", amount) for amount in (credits, bonus) if amount]
+        for amount in filter(None, (credits, bonus)):
+            model.writes("add", amount, ends=ends)
+            ends = False  # What the first of them has booked, the second finds anew.
 
     @rule(which=st.integers(0, 1), amount=AMOUNTS.filter(bool))
     def take_back(self, which: int, amount: int) -> None:
@@ -76,29 +80,40 @@ class MoneyIn(RuleBasedStateMachine):
                 )
 
         self.engines.run(take())
-        model.pending.append(("take", amount))
+        model.writes("take", amount)
 
     @rule(which=st.integers(0, 1), status=st.sampled_from(["active", "suspended"]))
     def set_status(self, which: int, status: Any) -> None:
         model = self.models[which]
-        states = [verb for verb, _ in model.pending if verb in ("active", "suspended")]
-        before = states[-1] if states else model.status
 
         async def change() -> None:
             async with self.engines.database.write() as connection:
                 await businesses.set_status(connection, model.business, status=status, at=now())
 
         self.engines.run(change())
-        if status != before:
-            model.pending.append((status, 0))
+        if status != model.written_status:
+            model.written_status = status
+            model.writes("configure")
+
+    @rule(which=st.integers(0, 1), low_at=AMOUNTS)
+    def set_threshold(self, which: int, low_at: int) -> None:
+        model = self.models[which]
+
+        async def change() -> None:
+            fields = {"low_balance_threshold": Credits(low_at)}
+            async with self.engines.database.write() as connection:
+                await businesses.change(connection, model.business, fields, at=now())
+
+        self.engines.run(change())
+        if low_at != model.written_low_at:
+            model.written_low_at = low_at
+            model.writes("configure")
 
     @rule(which=st.integers(0, 1))
     def apply(self, which: int) -> None:
         model = self.models[which]
         self.engines.run(self.engines.crediting.apply(model.business))
-        for verb, amount in model.pending:
-            model.applies(verb, amount)
-        model.pending.clear()
+        model.applies_all()
 
     @rule(which=st.integers(0, 1))
     def apply_again(self, which: int) -> None:

@@ -34,8 +34,9 @@ class Seen:
         holds: Business → hold id → what is stored of it.
         deadlines: Business and hold id.
         outbox: Entries that SQL has not stored yet, dead letters included.
-        balances: Business → its active row.
+        balances: Business → its current row: the active one, or the last that was.
         features_of: Key id → the features it may use.
+        limits: Business and key id → what Redis counts of the key.
     """
 
     metas: Sequence[dict[str, str]]
@@ -48,7 +49,9 @@ class Seen:
     transactions: list[Any]
     movements: list[Any]
     purchases: list[Any]
+    alerts: list[Any]
     features_of: dict[str, frozenset[str]]
+    limits: dict[tuple[str, str], dict[str, str]]
 
     def transactions_of(self, business: str) -> list[Any]:
         """Its rows in SQL."""
@@ -70,24 +73,29 @@ async def look(redis: Any, database: Database) -> Seen:
         movements = await _rows(connection, tables.credit_movements)
         balances = await _rows(connection, tables.business_ai_credits)
         purchases = await _rows(connection, tables.ai_credit_purchases)
+        alerts = await _rows(connection, tables.ai_usage_alerts)
         dead_letters = await _rows(connection, tables.dead_letters)
         keys = await _rows(connection, tables.api_keys)
         partitions = await _rows(connection, tables.ledger_partitions)
     stored = {row.id for row in (*transactions, *movements)}
     waiting = [*await _outbox(redis), *(row.fields for row in dead_letters)]
-    businesses = [row.business_id for row in balances if row.is_active]
+    # The active one comes last; of several that are not, the newest.
+    current = {row.business_id: row for row in sorted(balances, key=lambda r: (r.is_active, r.id))}
+    businesses = list(current)
     return Seen(
         metas=[await redis.hgetall(redis_keys.meta(p)) for p in range(redis_keys.PARTITIONS)],
         accounts=await _accounts(redis, businesses),
         holds={business: await _holds(redis, business) for business in businesses},
         deadlines=await _deadlines(redis),
         outbox=[entry for entry in waiting if entry.get("id") not in stored],
-        balances={row.business_id: row for row in balances if row.is_active},
+        balances=current,
         partitions=partitions,
         transactions=transactions,
         movements=movements,
         purchases=purchases,
+        alerts=alerts,
         features_of={key.id: frozenset(key.scopes.get("features") or ()) for key in keys},
+        limits=await _limits(redis, keys),
     )
 
 
@@ -110,6 +118,16 @@ async def _holds(redis: Any, business: str) -> dict[str, str]:
     key = redis_keys.holds(redis_keys.partition_of(business), business)
     holds: dict[str, str] = await redis.hgetall(key)
     return holds
+
+
+async def _limits(redis: Any, keys: list[Any]) -> dict[tuple[str, str], dict[str, str]]:
+    found = {}
+    for key in keys:
+        name = redis_keys.limits(redis_keys.partition_of(key.business_id), key.id)
+        counted = await redis.hgetall(name)
+        if counted:
+            found[key.business_id, key.id] = counted
+    return found
 
 
 async def _deadlines(redis: Any) -> set[tuple[str, str]]:

@@ -21,7 +21,7 @@ UPSTREAM_FILES = re.compile(r"gateway/(upstream|http1)(_\w+)?\.py")
 
 SETTINGS = re.compile(r"gateway\.(\w+_)?settings(_\w+)?")
 READS_SETTINGS = re.compile(
-    rf"{SETTINGS.pattern}|gateway\.(app|parts|server|dev\.start|__main__|cli(\.\w+)?)"
+    rf"{SETTINGS.pattern}|gateway\.(app|stores|recording|parts|loops|server|dev\.start|__main__|cli(\.\w+)?)"
 )
 """The wiring, the command line and the two commands it starts."""
 
@@ -34,7 +34,10 @@ ROOMS = [
 """Inside gateway, from bottom to top; what is not named here may be anywhere in between."""
 
 SIBLINGS = {
-    "gateway.admin": {"asking", "changes", "desk", "door", "forms", "refusals", "shown"},
+    "gateway.admin": {
+        *("asking", "changes", "described", "desk", "door", "forms", "refusals", "replies"),
+        *("shown", "usage_replies"),
+    },
     "gateway.background": set(),
     "gateway.portal": set(),
     "metering.meters": {"meter"},

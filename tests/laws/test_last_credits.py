@@ -16,7 +16,8 @@ from storage import redis_keys
 from storage.scripts import connect
 from tests.house import Acme, House
 from tests.laws.caller import Answer, Caller
-from tests.laws.laws import check_laws, nothing_is_left
+from tests.laws.laws import check_laws
+from tests.laws.lifetimes import nothing_is_left
 
 pytestmark = pytest.mark.anyio
 

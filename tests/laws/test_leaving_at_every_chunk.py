@@ -13,7 +13,8 @@ from metering.money import Credits
 from tests.house import Acme, House, open_house
 from tests.laws.caller import WAYS, Caller, Way
 from tests.laws.conftest import SETTINGS
-from tests.laws.laws import check_laws, nothing_is_left
+from tests.laws.laws import check_laws
+from tests.laws.lifetimes import nothing_is_left
 
 pytestmark = pytest.mark.anyio
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -11,7 +13,9 @@ from gateway.dev.stub_gates import Turnstile
 from storage import redis_keys
 from tests.house import Acme, House
 from tests.laws.caller import WAYS, Caller
-from tests.laws.laws import check_laws, nothing_is_left
+from tests.laws.laws import check_laws
+from tests.laws.lifetimes import nothing_is_left
+from tests.one_house import with_limits
 
 pytestmark = pytest.mark.anyio
 
@@ -58,6 +62,15 @@ async def refused(house: House, acme: Acme) -> None:
     await house.chat(nobody)
 
 
+async def limited(house: House, acme: Acme) -> None:
+    """Let in and refused: by rates, by a cap, and both."""
+    rates = await with_limits(acme, requests_per_minute=1, concurrent=1)
+    capped = await with_limits(acme, credit_cap="0.0001")
+    both = await with_limits(acme, credit_cap="5.00", tokens_per_minute=50_000)
+    for narrow in (rates, rates, capped, both):
+        await house.chat(narrow)
+
+
 async def left(house: House, acme: Acme) -> None:
     """The callers go while OpenAI works."""
     openai_works = Turnstile()
@@ -71,19 +84,30 @@ async def left(house: House, acme: Acme) -> None:
     house.openai.resets()
 
 
+async def repeated(house: House, acme: Acme) -> None:
+    """Calls with an Idempotency-Key: answered, refused, failed, left; and asked again."""
+    some: tuple[dict[str, Any], ...] = ({}, {"stream": True}, {"n": 0}, {"model": "no-such"})
+    for n, fields in enumerate(some):
+        for _ in range(2):
+            await house.chat(acme, headers={"Idempotency-Key": f"k{n}"}, **fields)
+    house.openai.fails(500, times=1)
+    for _ in range(2):
+        await house.chat(acme, headers={"Idempotency-Key": "failed"})
+
+
 async def test_after_every_kind_of_call_only_what_may_live_is_in_redis(house: House) -> None:
-    """Accounts and partitions for ever, answers for 600 seconds; no hold, deadline or entry."""
+    """Accounts and partitions for ever, the rest with an end; no hold, deadline or entry."""
     acme = await house.business(features=("idea",))
 
-    for some in (answered, counted, failed, refused, left):
+    for some in (answered, counted, failed, refused, limited, repeated, left):
         await some(house, acme)
     rows = await acme.transactions()
 
     outcomes = Counter((row.outcome, row.usage_source) for row in rows)
     assert outcomes == {
-        ("settled", "reported"): 6,
+        ("settled", "reported"): 11,
         ("settled", "counted"): 3,
-        ("released", "none"): 6,
+        ("released", "none"): 7,
     }
     await check_laws(house)
     await nothing_is_left(house.parts.stores.redis)
@@ -96,9 +120,9 @@ async def test_an_answer_has_no_end_before_its_call_is_recorded(one_house: House
     may_record = asyncio.Event()
     recorded_once = house.parts.loops.recorder.record_once
 
-    async def when_allowed() -> int:
+    async def when_allowed(partitions: Sequence[int] | None = None) -> int:
         await may_record.wait()
-        return await recorded_once()
+        return await recorded_once(partitions)
 
     house.parts.loops.recorder.record_once = when_allowed  # type: ignore[method-assign]
     await house.chat(acme)

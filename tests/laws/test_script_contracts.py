@@ -237,4 +237,5 @@ def test_every_script_says_its_contract() -> None:
         text = load(name).text
         assert "-- KEYS[1]" in text, name
         assert "-- ARGV[1]" in text, name
-        assert "-- Answers {OK" in text, name
+        # One that only looks has nothing to refuse, and answers what it found.
+        assert "-- Answers {" in text if "Changes nothing" in text else "-- Answers {OK" in text

@@ -35,6 +35,7 @@ from storage.tables import ai_transactions, credit_movements
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 NOW_MS = 1_795_348_800_000
 LATER = NOW + timedelta(days=30)
+AFTER = LATER + timedelta(days=1)
 
 
 def credits(text: str) -> Credits:
@@ -89,6 +90,7 @@ class Redis:
     epoch: int = 1
     credit_seq: int = 1
     balance: int = 0
+    at_ms: int = NOW_MS
     _entry_ids: Any = field(default_factory=lambda: itertools.count(1))
 
     def charges(self, text: str, *, id: str | None = None, **more: Any) -> Entry:
@@ -121,9 +123,10 @@ class Redis:
         fields = {"amount": amount, "owed_delta": delta, "reference": ""}
         return self._entry("taken_back", id, fields | more)
 
-    def expires(self, text: str, *, id: str | None = None) -> Entry:
+    def expires(self, text: str, *, id: str | None = None, **more: str) -> Entry:
         """What was left on the last day."""
-        return self._entry("expired", id, {"amount": str(Credits.parse(text).micro)})
+        fields = {"amount": str(Credits.parse(text).micro), "alerts": "expired", "reference": ""}
+        return self._entry("expired", id, fields | more)
 
     def _entry(self, kind: str, id: str | None, fields: dict[str, str]) -> Entry:
         self.seq += 1
@@ -136,7 +139,7 @@ class Redis:
             "business": self.business,
             "seq": str(self.seq),
             "credit_seq": str(self.credit_seq),
-            "at_ms": str(NOW_MS),
+            "at_ms": str(self.at_ms),
             "balance": str(self.balance),
             "id": id or new_id(),
         }
@@ -159,6 +162,19 @@ async def write_event(database: Database, business: Business, verb: str, text: s
             reason="a test",
             at=NOW,
         )
+
+
+async def expiring(database: Database) -> tuple[Business, Redis]:
+    """A business with 5 credits until LATER, and its Redis a day after that."""
+    acme = await add_business(database)
+    await write_event(database, acme, "add", "5")
+    return acme, Redis(acme.id, at_ms=movements.as_ms(AFTER))
+
+
+async def top_up(database: Database, business: Business, text: str, at: datetime = AFTER) -> None:
+    """A purchase after LATER."""
+    async with database.write() as connection:
+        await purchases.top_up(connection, business=business.id, credits=credits(text), at=at)
 
 
 async def record(database: Database, *entries: Entry) -> Recorded:

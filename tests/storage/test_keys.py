@@ -13,6 +13,7 @@ from storage.database import Database
 from storage.errors import NotFound
 from storage.ids import new_id
 from storage.keys import Scopes, digest_of
+from storage.limits import Limits
 from tests.storage.outbox_entries import NOW, add_business, credits
 
 pytestmark = pytest.mark.anyio
@@ -55,6 +56,7 @@ async def test_a_holder_is_found_by_digest(database: Database) -> None:
             scopes=scopes,
             default_feature="product_description",
             credit_cap=credits("5"),
+            limits=Limits(requests_per_minute=60, concurrent=5),
             expires_at=NOW + timedelta(days=1),
             at=NOW,
         )
@@ -71,7 +73,19 @@ async def test_a_holder_is_found_by_digest(database: Database) -> None:
         credit_cap=credits("5"),
         expires_at=NOW + timedelta(days=1),
         revoked_at=None,
+        limits=Limits(60, None, 5),
     )
+
+
+async def test_a_cap_of_nothing_is_a_cap(database: Database) -> None:
+    """It is not taken for none."""
+    acme = await add_business(database)
+
+    async with database.write() as connection:
+        await keys.issue(connection, business=acme.id, name="a", credit_cap=credits("0"), at=NOW)
+        (key,) = await keys.of_business(connection, acme.id)
+
+    assert key.credit_cap == credits("0")
 
 
 async def test_a_revoked_key_is_still_found_and_says_so(database: Database) -> None:

@@ -15,8 +15,7 @@ from storage import (
     purchases,
 )
 from storage.database import Database
-from storage.errors import BadAmount, LedgerUnavailable, NotFound
-from storage.ids import new_id
+from storage.errors import BadAmount
 from storage.outbox import Entry
 from tests.storage.outbox_entries import (
     LATER,
@@ -161,75 +160,6 @@ async def test_only_what_is_noted_as_applied_leaves_the_list(database: Database)
     assert [event.credit_seq for event in left] == [2]
     assert only == [bold.id]
     assert receipt.applied_at == NOW
-
-
-async def test_a_snapshot_says_what_an_account_opens_with(database: Database) -> None:
-    """Every addition is in it, and the counters to go on from."""
-    acme = await add_business(database, topped_up="30")
-    await write_event(database, acme, "add", "20")
-    await record(database, Redis(acme.id).charges("2.5"))
-
-    async with database.read() as connection:
-        snapshot = await movements.snapshot(connection, acme.id)
-
-    assert (snapshot.total, snapshot.owed) == (credits("47.5"), Credits(0))
-    assert (snapshot.credit_seq, snapshot.seq, snapshot.epoch) == (2, 1, 1)
-    assert (snapshot.status, snapshot.low_at) == ("active", credits("10"))
-    row = await ledger_row(database, acme)
-    assert row.expires_at is not None
-    assert snapshot.expires_at_ms == movements.as_ms(row.expires_at)
-
-
-async def test_a_snapshot_leaves_a_take_back_to_redis(database: Database) -> None:
-    """Opened as if it were applied, the account would keep what was to be taken."""
-    acme = await add_business(database, topped_up="30")
-    take = await write_event(database, acme, "take", "10")
-    await write_event(database, acme, "add", "20")
-
-    async with database.read() as connection:
-        before = await movements.snapshot(connection, acme.id)
-    taken = Redis(acme.id, credit_seq=2).takes_back("10", reference=take.id)
-    await record(database, taken)
-    async with database.read() as connection:
-        after = await movements.snapshot(connection, acme.id)
-
-    assert (before.credit_seq, before.total) == (1, credits("30"))
-    assert (after.credit_seq, after.total) == (3, credits("40"))
-
-
-async def test_a_snapshot_that_would_be_below_zero_is_refused(database: Database) -> None:
-    """Redis answered the take-back and the answer was lost: that takes a recovery."""
-    acme = await add_business(database, topped_up="10")
-    await write_event(database, acme, "take", "10")
-    await write_event(database, acme, "add", "50")
-    await record(database, Redis(acme.id).charges("50"))
-
-    async with database.read() as connection:
-        with pytest.raises(LedgerUnavailable) as refused:
-            await movements.snapshot(connection, acme.id)
-
-    assert refused.value.reason == "loss"
-
-
-async def test_an_opened_account_is_noted_and_its_epoch_never_falls(database: Database) -> None:
-    """Its absence from Redis is a loss from then on."""
-    acme = await add_business(database)
-    await add_business(database)
-
-    async with database.write() as connection:
-        await movements.mark_opened(connection, acme.id, 2)
-        await movements.mark_opened(connection, acme.id, 1)
-        opened = await movements.opened_businesses(connection, epoch=2)
-
-    assert opened == [acme.id]
-
-
-async def test_an_unknown_business_has_no_events(database: Database) -> None:
-    """Neither one that could exist, nor what is no id at all."""
-    for id in (new_id(), "x' OR 1=1"):
-        async with database.read() as connection:
-            with pytest.raises(NotFound):
-                await movements.snapshot(connection, id)
 
 
 def test_milliseconds_are_exact() -> None:

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,12 @@ async def saying(words: bytes) -> AsyncIterator[int]:
     server = await asyncio.start_server(say, "localhost", 0)
     yield server.sockets[0].getsockname()[1]
     server.close()
+
+
+async def _until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not is_so():
+            await asyncio.sleep(0.001)
 
 
 async def test_commands_come_back_in_their_order(redis_url: str) -> None:
@@ -135,16 +141,14 @@ async def test_silence_ends_the_connection(redis_url: str) -> None:
             with pytest.raises(TimeoutError):
                 await second
             assert not wire.is_open
-            while door.inside:
-                await asyncio.sleep(0.001)
+            await _until(lambda: not door.inside)
 
 
 @pytest.mark.parametrize("words", [b"-ERR max number of clients reached\r\n", b"HTTP/1.1 400\r\n"])
 async def test_words_that_nobody_asked_for_end_the_connection(words: bytes) -> None:
     """They must never be the answer to the next command."""
     async with saying(words) as port, wired(f"redis://localhost:{port}") as wire:
-        while wire.is_open:
-            await asyncio.sleep(0.001)
+        await _until(lambda: not wire.is_open)
 
         with pytest.raises(NotConnected):
             wire.send([("PING",)])

@@ -94,6 +94,39 @@ async def test_a_newer_database_is_not_touched(database: Database) -> None:
         await schema.check(database)
 
 
+COPIES = """
+from alembic import op
+import sqlalchemy as sa
+
+revision, down_revision = "9000", "{head}"
+
+
+def upgrade():
+    with op.batch_alter_table("ai_transactions", recreate="auto") as table:
+        table.alter_column("model", type_=sa.String(200))
+"""
+
+
+async def test_a_table_that_a_view_reads_can_be_altered(
+    sqlite_records_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite has it copied meanwhile; the view is there before and after."""
+    database = Database.open(sqlite_records_url)
+    (tmp_path / "9000_copies.py").write_text(COPIES.format(head=schema._head()))
+    config = schema._config()
+    config.set_main_option("path_separator", "newline")
+    versions = Path(schema.__file__).parent / "migrations" / "versions"
+    config.set_main_option("version_locations", f"{versions}\n{tmp_path}")
+    monkeypatch.setattr(schema, "_config", lambda: config)
+
+    await schema.upgrade(database)
+
+    async with database.read() as connection:
+        assert (await connection.execute(text("SELECT * FROM v_ai_transactions"))).all() == []
+        assert await connection.run_sync(schema.revision) == "9000"
+    await database.close()
+
+
 async def test_migrations_travel_in_the_package(tmp_path: Path) -> None:
     """Installed from a wheel there is no checkout and no current folder to find them in."""
     code = (

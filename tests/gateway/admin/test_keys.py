@@ -55,6 +55,26 @@ async def test_scopes_are_kept(admin):
     assert issued["expires_at"] == "2027-01-31T11:00:00.000Z"
 
 
+async def test_limits_are_kept(admin):
+    """A cap is a decimal string; a limit that is left out is null: as the settings say."""
+    id = await admin.business()
+    form = {
+        "name": "pupil",
+        "credit_cap": "2.50",
+        "requests_per_minute": 60,
+        "tokens_per_minute": 100_000,
+        "concurrent": 5,
+    }
+
+    limited = await admin.post(f"/admin/businesses/{id}/keys", form)
+    free = await admin.post(f"/admin/businesses/{id}/keys", {"name": "till"})
+
+    listed = await admin.get(f"/admin/businesses/{id}/keys")
+    assert {name: limited[name] for name in form} == form
+    assert {name: listed["data"][1][name] for name in form} == form
+    assert {free[name] for name in form if name != "name"} == {None}
+
+
 WRONG = [
     ({}, "name"),
     ({"name": "a", "scopes": ["chat"]}, "scopes"),
@@ -62,7 +82,15 @@ WRONG = [
     ({"name": "a", "scopes": {"everything": []}}, "scopes.everything"),
     ({"name": "a", "scopes": {"models": "gpt-5"}}, "scopes.models"),
     ({"name": "a", "scopes": {"models": ["two words"]}}, "scopes.models.0"),
-    ({"name": "a", "credit_cap": "5"}, "credit_cap"),
+    ({"name": "a", "credit_cap": 5}, "credit_cap"),
+    ({"name": "a", "credit_cap": "0"}, "credit_cap"),
+    ({"name": "a", "credit_cap": "-1"}, "credit_cap"),
+    ({"name": "a", "requests_per_minute": 0}, "requests_per_minute"),
+    ({"name": "a", "requests_per_minute": "60"}, "requests_per_minute"),
+    ({"name": "a", "tokens_per_minute": 10**9 + 1}, "tokens_per_minute"),
+    ({"name": "a", "tokens_per_minute": 1.5}, "tokens_per_minute"),
+    ({"name": "a", "concurrent": -1}, "concurrent"),
+    ({"name": "a", "concurrent": True}, "concurrent"),
     ({"name": "a", "expires_at": "2020-01-01T00:00:00Z"}, "expires_at"),
     ({"name": "a", "expires_at": "2027-01-01T00:00:00"}, "expires_at"),
     ({"name": "a", "expires_at": "soon"}, "expires_at"),

@@ -253,6 +253,22 @@ async def test_one_business_in_trouble_keeps_no_other_waiting(database: Database
         assert await movements.pending(connection, acme.id) == []
 
 
+async def test_a_page_full_of_trouble_keeps_no_page_after_it_waiting(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A frozen partition may have more businesses than one look asks for."""
+    monkeypatch.setattr("gateway.background.crediting.AT_ONCE", 2)
+    shops = [await add_business(database, topped_up="1") for _ in range(5)]
+    stuck = sorted(shop.id for shop in shops)[:4]
+    redis = OneAccount(away=set(stuck))
+
+    await Crediting(database, redis, redis).apply_all()
+
+    assert redis.applied == [1]
+    async with database.read() as connection:
+        assert await movements.unapplied_businesses(connection, 10) == stuck
+
+
 async def test_the_loop_outlives_an_absence_of_sql_and_a_mistake(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

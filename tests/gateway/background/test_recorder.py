@@ -27,6 +27,8 @@ from tests.storage.outbox_entries import (
     put,
     recorded_balance,
 )
+from tests.storage.rolled_up import grouped, rollup
+from tests.storage.test_usage_daily import insert_calls
 
 pytestmark = pytest.mark.anyio
 
@@ -66,6 +68,26 @@ async def test_two_recorders_at_once_record_each_entry_once(
     for shop in shops:
         assert await recorded_balance(database, shop) == "90.00"
         assert await movements_minus_charged(database, shop) == credits("90")
+
+
+async def test_calls_without_a_day_are_counted_beside_the_outbox(
+    database: Database, redis_client: Client
+) -> None:
+    """A gateway of before may still record; the loop counts what it wrote."""
+    acme = await add_business(database, topped_up="100")
+    await insert_calls(database, acme, 5)
+    await put(redis_client, Redis(acme.id, seq=5).charges("1"))
+    running = asyncio.create_task(Recorder(database, redis_client, every_s=0.001).run())
+
+    async def is_counted() -> bool:
+        async with database.read() as connection:
+            found = await rollup(connection)
+            return sum(group[6] for group in found) == 6 and found == await grouped(connection)
+
+    async with asyncio.timeout(10):
+        while not await is_counted():
+            await asyncio.sleep(0.001)
+    running.cancel()
 
 
 async def test_an_unreadable_entry_is_buried_after_five_tries(
@@ -128,15 +150,20 @@ async def test_it_waits_in_the_next_batch_of_the_same_look_too(
         shop = await add_business(database, topped_up="10")
         by_partition[partition_of(shop.id)] = shop
     first, *others, acme = (by_partition[p] for p in sorted(by_partition))
-    # Of 8 entries in a batch, 2 of each partition: acme's are the last and the next first.
-    await put(redis_client, Redis(first.id).charges("3"))
+    streams = {shop.id: Redis(shop.id) for shop in by_partition.values()}
+    recorder = Recorder(database, redis_client, batch=8)
+    for shop in (first, *others):
+        await put(redis_client, streams[shop.id].charges("1"))
+    # Four partitions had work, so two entries of each are a batch of 8 from now on.
+    assert await recorder.record_once() == 4
+    # acme's are the last of one batch and the first of the next.
+    await put(redis_client, streams[first.id].charges("3"))
     for shop in others:
-        stream = Redis(shop.id)
-        await put(redis_client, stream.charges("3"), stream.charges("3"))
-    stream = Redis(acme.id)
-    await put(redis_client, stream.charges("1", charged="?"), stream.charges("2"))
+        await put(redis_client, streams[shop.id].charges("3"), streams[shop.id].charges("3"))
+    bad, good = streams[acme.id].charges("1", charged="?"), streams[acme.id].charges("2")
+    await put(redis_client, bad, good)
 
-    recorded = await Recorder(database, redis_client, batch=8).record_once()
+    recorded = await recorder.record_once()
 
     assert recorded == 7
     assert await recorded_balance(database, acme) == "10.00"

@@ -114,7 +114,7 @@ async def test_the_loop_outlives_an_absence_of_redis(database: Database) -> None
     class Pipeline:
         def xrange(self, *_: Any, **__: Any) -> None: ...
 
-        async def execute(self) -> list[Any]:
+        async def execute(self, **_: Any) -> list[Any]:
             asked.put_nowait(1)
             if failure := next(failures, None):
                 raise failure
@@ -126,9 +126,10 @@ async def test_the_loop_outlives_an_absence_of_redis(database: Database) -> None
 
     recorder = Recorder(database, Away(), every_s=0.001)
     running = asyncio.create_task(recorder.run())
-    for _ in range(3):
-        await asked.get()
-        recorder.wake()
+    async with asyncio.timeout(30):
+        for _ in range(3):
+            await asked.get()
+            recorder.wake()
 
     assert not running.done()
     running.cancel()

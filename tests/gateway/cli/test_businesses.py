@@ -120,9 +120,46 @@ def test_a_key_is_printed_once_and_alone(gateway, acme):
     assert sha256(secret.encode()).hexdigest() not in everything
 
 
+def test_a_key_is_issued_with_limits(gateway, acme):
+    """As the admin API takes them; a cap that is none is refused."""
+    limits = ("--credit-cap", "25", "--requests-per-minute", "60", "--concurrent", "5")
+    issued = gateway("key", "issue", acme, "--name", "pupil", *limits, "--json").document
+
+    assert (issued["credit_cap"], issued["requests_per_minute"]) == ("25.00", 60)
+    assert (issued["tokens_per_minute"], issued["concurrent"]) == (None, 5)
+    assert "25.00" in gateway("key", "list", acme).out
+    wrong = gateway("key", "issue", acme, "--name", "pupil", "--credit-cap", "0")
+    assert wrong.code == 2
+    assert "credit_cap: should be greater than 0" in wrong.err
+
+
 def test_a_key_is_revoked_by_its_id(gateway, acme):
     """And stays in the list."""
     id = gateway("key", "issue", acme, "--name", "till", "--json").document["id"]
 
     assert gateway("key", "revoke", id).out.endswith("(till) is revoked\n")
     assert gateway("key", "list", acme, "--json").document["revoked_at"] is not None
+
+
+def test_a_business_is_changed_field_by_field(gateway, acme):
+    """What is not named stays; the change is in the record."""
+    changed = gateway(
+        "business", "set", acme, "--name", "Acme Ltd", "--email", "efua@acme.example",
+        "--phone", "+233 20 000 0000", "--low-balance", "2.5", "--json",
+    ).document  # fmt: skip
+    kept = gateway("business", "set", acme, "--expires-after", "3", "--phone", "", "--json")
+
+    assert (changed["name"], changed["low_balance_threshold"]) == ("Acme Ltd", "2.50")
+    assert changed["owner_email"] == "efua@acme.example"
+    assert (changed["owner_phone"], kept.document["owner_phone"]) == ("+233 20 000 0000", None)
+    assert (kept.document["name"], kept.document["expires_after_months"]) == ("Acme Ltd", 3)
+    assert gateway("business", "show", acme, "--json").document == kept.document
+
+
+def test_a_change_of_nothing_and_a_wrong_one_are_named(gateway, acme):
+    """In the words of the API."""
+    assert gateway("business", "set", acme).code == 2
+    assert gateway("business", "set", acme, "--email", "nobody").err.startswith(
+        "gateway: owner_email: should be an address"
+    )
+    assert gateway("business", "set", UNKNOWN, "--name", "A").code == 3

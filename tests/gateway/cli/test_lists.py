@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from rich.console import Console
 from sqlalchemy import Table, insert
 
+from gateway.cli import output
 from storage.database import Database
 from storage.ids import new_id
 from storage.tables import ai_transactions, ai_usage_alerts
@@ -78,3 +81,75 @@ def test_alerts_are_listed_and_acknowledged(gateway, acme, records_url):
     assert gateway("alert", "ack", id, "--by", "ama").out == "low_balance was seen by ama\n"
     assert gateway("alert", "ack", id, "--by", "kofi").code == 0
     assert gateway("alert", "list", acme, "--json").document["acknowledged_by"] == "ama"
+
+
+def test_the_next_page_begins_after_the_last_one_seen(gateway, acme, calls):
+    """Pages are joined without a gap; what was not asked for is not said to be there."""
+    first = gateway("transaction", "list", acme, "--limit", "200")
+    seen = [gateway("transaction", "list", acme, "--limit", "200", "--json").documents]
+    while len(seen[-1]) == 200:
+        last = seen[-1][-1]["id"]
+        asked = ("transaction", "list", acme, "--limit", "200", "--after", last, "--json")
+        seen.append(gateway(*asked).documents)
+
+    assert [one["id"] for page in seen for one in page] == calls[::-1]
+    assert first.err == f"there may be more: --after {seen[0][-1]['id']}\n"
+    assert gateway("transaction", "list", acme, "--limit", "1000").err == ""
+
+
+def test_every_list_has_pages(gateway, acme, records_url):
+    """The newest first; an id that is none is refused."""
+    for n in range(3):
+        gateway("business", "add", f"B{n}", "--email", "a@b")
+        gateway("top-up", acme, "1")
+        gateway("key", "issue", acme, "--name", f"k{n}")
+    row = {
+        "business_id": acme, "alert_type": "low_balance", "current_balance_microcredits": 1,
+        "threshold_microcredits": 2, "sent_at": NOW, "acknowledged": False,
+        "delivery_state": "pending",
+    }  # fmt: skip
+    alerts = [row | {"id": new_id(), "credit_seq": n} for n in range(3)]
+    store(records_url, ai_usage_alerts, alerts)
+
+    for noun, of in (("business", []), ("key", [acme]), ("purchase", []), ("alert", []),
+                     ("purchase", [acme]), ("alert", [acme])):  # fmt: skip
+        whole = gateway(noun, "list", *of, "--json").documents
+        page = gateway(
+            noun, "list", *of, "--json", "--limit", "1", "--after", whole[0]["id"]
+        ).documents
+        assert len(whole) >= 3, noun
+        assert page == whole[1:2], noun
+        assert gateway(noun, "list", *of, "--after", "x").code == 3, noun
+
+
+@pytest.mark.parametrize("width", [80, 100, 200])
+def test_no_table_is_broken_by_a_narrow_terminal(gateway, acme, calls, width, monkeypatch):
+    """Ids go below, or each record has its own lines: nothing is cut and no word is broken."""
+    gateway("top-up", acme, "77.50", "--reference", "MM-20261122-17")
+    gateway("key", "issue", acme, "--name", "till")
+    monkeypatch.setattr(output, "_console", lambda: Console(width=width))
+
+    for arguments, cells in (
+        (["business", "list"], ["Acme", "77.50", "active", acme]),
+        (["purchase", "list"], ["MM-20261122-17", "77.50", "completed"]),
+        (["key", "list", acme], ["till"]),
+        (["transaction", "list", acme, "--limit", "3"], [calls[-1], "settled", "gpt-5"]),
+    ):
+        listed = gateway(*arguments).out
+        assert max(map(len, listed.splitlines())) <= width, arguments
+        for cell in cells:
+            assert cell in listed, (arguments, cell)
+
+
+def test_the_list_of_businesses_fits_eighty_columns(gateway, acme, monkeypatch):
+    """The seed's list: name, balance, expiry and status on a line, the id below the name."""
+    gateway("top-up", acme, "77.50")
+    monkeypatch.setattr(output, "_console", lambda: Console(width=80))
+    for _ in range(2):
+        gateway("business", "add", "A business with a longer name", "--email", "a@b")
+
+    lines = [line.rstrip() for line in gateway("business", "list").out.splitlines()]
+
+    row = next(n for n, line in enumerate(lines) if line.strip().startswith("Acme"))
+    assert re.fullmatch(r" ?Acme +77\.50 +\d{4}-\d\d-\d\d +active", lines[row])
+    assert lines[row + 1].strip() == acme

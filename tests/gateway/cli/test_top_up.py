@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
+from collections.abc import Callable
+
 import pytest
+from sqlalchemy import update
+
+from metering.money import Credits
+from storage.database import Database
+from storage.tables import business_ai_credits
 
 BAD_AMOUNTS = ["-1", "1e3", "NaN", "Infinity", "1000000000000000000", "0", "", " ", "+1", "1_000",
                "1,5", "٣", "1.0000001", "-0"]  # fmt: skip
@@ -86,3 +95,38 @@ def test_adjustments_of_no_amount_are_refused(gateway, acme, amount):
 
     assert ended.code == 2
     assert ended.err.startswith("gateway: credits: ")
+
+
+def test_what_is_owed_is_said(gateway, acme, owes):
+    """By the record, and wherever credits come or go."""
+    gateway("top-up", acme, "30")
+    owes(acme, "12.5")
+
+    assert gateway("business", "show", acme, "--json").document["owed"] == "12.50"
+    assert re.search(r"owed +12\.50", gateway("business", "show", acme).out)
+    assert "; 12.50 are owed and paid from it first (purchase" in gateway("top-up", acme, "5").out
+    added = gateway("adjust", acme, "1", "--reason", "r").out
+    assert (
+        added == "added 1.00 credits; the balance is 36.00; 12.50 are owed and paid from it first\n"
+    )
+    assert gateway("adjust", acme, "-40", "--reason", "r").out == (
+        "40.00 credits will be taken; 36.00 are recorded until then, and 12.50 are owed already; "
+        "what is not there will be owed\n"
+    )
+
+
+@pytest.fixture
+def owes(records_url: str) -> Callable[[str, str], None]:
+    """Lets a business owe credits, as the recorder would after a take-back."""
+
+    async def write(business: str, owed: str) -> None:
+        database = Database.open(records_url)
+        async with database.write() as connection:
+            await connection.execute(
+                update(business_ai_credits)
+                .where(business_ai_credits.c.business_id == business)
+                .values(owed_microcredits=Credits.parse(owed).micro)
+            )
+        await database.close()
+
+    return lambda business, owed: asyncio.run(write(business, owed))
