@@ -1,1 +1,1 @@
-"""What a call costs: CPU time, beside a bare pass-through in the same run."""
+"""What a call costs: CPU time, beside a bare pass-through and other gateways in the same run."""

@@ -7,27 +7,31 @@ alike; the figures are medians of the rounds.
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable
-from contextlib import AsyncExitStack, ExitStack
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median, quantiles
 
 from benchmarks import machine, systems, workloads
+from benchmarks.beside import Beside, Peers
 from benchmarks.books import Books
-from benchmarks.callers import Callers, Request
+from benchmarks.callers import Callers, CallFailed, Request
+from benchmarks.peers.installing import Say
+from benchmarks.peers.peer import Peer
 from benchmarks.processes import cpu_us
 from benchmarks.systems import System
 from benchmarks.workloads import WORKLOADS, LowRate, Workload
+from gateway.dev.embedded import log_tail
 from tests import engines
 
 ROUND_WITHIN_S = 120.0
 STUB = "the stub itself"
-
-Say = Callable[[str], None]
+REDIS = "one write to Redis"
 
 
 @dataclass(frozen=True)
@@ -46,29 +50,40 @@ class Results:
     All figures of a run.
 
     `rounds` maps (workload, system) to its rounds; `waits_ms` maps a system to how long
-    each call at the low rate took.
+    each call at the low rate took. `beside` has the peers, which ran after our systems.
     """
 
     rounds: dict[tuple[str, str], list[Figure]] = field(default_factory=lambda: defaultdict(list))
-    waits_ms: dict[str, list[float]] = field(default_factory=dict)
+    waits_ms: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     calls: int = 0
+    beside: list[Beside] = field(default_factory=list)
 
     def cpu_us(self, workload: Workload, system: str) -> float | None:
         """The median CPU of a system for one call."""
         figures = self.rounds.get((workload.name, system))
         return median(figure.system_us for figure in figures) if figures else None
 
+    def waited_ms(self, system: str) -> tuple[float, float]:
+        """p50 and p99 of one call at a time."""
+        cuts = quantiles(self.waits_ms[system], n=100)
+        return cuts[49], cuts[98]
+
     def added_ms(self, system: str) -> tuple[float, float]:
-        """p50 and p99 of a call at the low rate, less what the stub itself takes."""
-        p50, p99 = _percentiles(self.waits_ms[system])
-        stub_p50, stub_p99 = _percentiles(self.waits_ms[STUB])
-        return p50 - stub_p50, p99 - stub_p99
+        """
+        p50 and p99 of what a system adds to the call, each against the call before it.
+
+        The stub was called right before, so that what else the machine did met both.
+        """
+        pairs = zip(self.waits_ms[system], self.waits_ms[STUB], strict=True)
+        cuts = quantiles((with_it - without for with_it, without in pairs), n=100)
+        return cuts[49], cuts[98]
 
 
 class Bench:
     """A run."""
 
-    def __init__(self, *, rounds: int, quick: bool, say: Say) -> None:
+    def __init__(self, *, rounds: int, quick: bool, say: Say, peers: Sequence[Peer] = ()) -> None:
+        self._peers = Peers(peers, rounds=rounds, quick=quick, say=say)
         self._rounds = rounds
         self._fewer = workloads.QUICK if quick else 1
         self._say = say
@@ -83,10 +98,12 @@ class Bench:
             CallFailed, BooksWrong, NotStarted, EngineMissing: There are no figures then.
         """
         machine.allow_many_sockets()
+        self._peers.install()
+        self._results.beside = self._peers.found
         machine.pin(self._others)
         async with AsyncExitStack() as stack:
             self._folder = folder = _open_folder(stack)
-            self._redis = engines.start_valkey(folder / "valkey")
+            self._redis = machine.start_redis(folder / "redis")
             stack.callback(self._redis.stop)
             self._sql = engines.start_postgres(folder / "postgres", "-c", "fsync=on")
             stack.callback(self._sql.stop)
@@ -98,10 +115,14 @@ class Bench:
         return self._results
 
     async def _with_upstream(self, latency_ms: int) -> None:
-        with ExitStack() as stack:
-            upstream = stack.enter_context(
-                systems.stub(self._folder, latency_ms=latency_ms, cores=self._others)
+        with systems.stub(self._folder, latency_ms=latency_ms, cores=self._others) as upstream:
+            await self._ours(upstream, latency_ms)
+            await self._peers.measure(
+                self._folder, upstream=upstream, latency_ms=latency_ms, cores=self._under_test
             )
+
+    async def _ours(self, upstream: str, latency_ms: int) -> None:
+        with ExitStack() as stack:
             under_test = self._systems(stack, upstream)
             stub_port = int(upstream.rpartition(":")[2])
             if latency_ms == 0:
@@ -137,7 +158,10 @@ class Bench:
 
     async def _measure(self, workload: Workload, system: System, request: Request) -> Figure:
         calls = max(workload.calls // self._fewer, workload.connections)
-        async with Callers.connected(system.port, request, workload.connections) as callers:
+        async with (
+            self._told(system),
+            Callers.connected(system.port, request, workload.connections) as callers,
+        ):
             await callers.make(workload.warm_up, within_s=ROUND_WITHIN_S)
             await self._count(system, workload.warm_up)
             before = self._cpu_us(system)
@@ -152,17 +176,35 @@ class Bench:
         )
         return Figure(system_us, redis_us, sql_us, calls_per_s=calls / took_s)
 
-    async def _call_slowly(self, under_test: list[System]) -> None:
+    async def _call_slowly(self, systems_there: list[System]) -> None:
+        """One call at a time, of each system in turn, and a write to Redis beside them."""
         rate = LowRate()
-        request = Request.of(workloads.JSON, key=self._books.key)
-        for system in under_test:
-            self._say(f"one call at a time: {system.name}")
-            async with Callers.connected(system.port, request, 1) as callers:
-                await callers.make_slowly(50, every_s=rate.every_s)
-                self._results.waits_ms[system.name] = await callers.make_slowly(
-                    rate.calls, every_s=rate.every_s
-                )
-                await self._count(system, callers.made)
+        self._say("one call at a time")
+        waits = self._results.waits_ms
+        async with AsyncExitStack() as stack:
+            request = Request.of(workloads.JSON, key=self._books.key)
+            callers = {
+                system: await stack.enter_async_context(Callers.connected(system.port, request, 1))
+                for system in systems_there
+            }
+            for number in range(-rate.warm_up, rate.calls // self._fewer):
+                waited = [(REDIS, await self._books.write_ms())]
+                waited += [(each.name, await one.call_ms()) for each, one in callers.items()]
+                if number >= 0:
+                    for name, wait_ms in waited:
+                        waits[name].append(wait_ms)
+                await asyncio.sleep(rate.pause_s)
+            for system, one in callers.items():
+                await self._count(system, one.made)
+
+    @asynccontextmanager
+    async def _told(self, system: System) -> AsyncIterator[None]:
+        """Let a failure carry the last lines of the system's log."""
+        try:
+            yield
+        except CallFailed as error:
+            log = log_tail(self._folder / f"{system.name}.log", 20)
+            raise CallFailed(f"{system.name}: {error}\n{log}") from error
 
     async def _count(self, system: System, calls: int) -> None:
         if system.name == "gateway":
@@ -182,8 +224,3 @@ def _open_folder(stack: AsyncExitStack) -> Path:
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
     folder.chmod(0o711)  # PostgreSQL may have to be another user than we are.
     return folder
-
-
-def _percentiles(waits_ms: list[float]) -> tuple[float, float]:
-    cuts = quantiles(waits_ms, n=100)
-    return cuts[49], cuts[98]

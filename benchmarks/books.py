@@ -8,6 +8,7 @@ quick because it loses rows is not quick.
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -58,6 +59,12 @@ class Books:
     async def close(self) -> None:
         await self.redis.aclose()
         await self.database.close()
+
+    async def write_ms(self) -> float:
+        """How long Redis takes for one write that is synced to disk, as a hold is."""
+        begun = time.perf_counter()
+        await self.redis.set("bench", "x" * 500)
+        return (time.perf_counter() - begun) * 1000
 
     async def recorded(self, calls: int) -> None:
         """

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import cast
+from typing import Self, cast
 
 import httptools
 
@@ -33,8 +33,16 @@ class Request:
     reply_bytes: int | None = None
 
     @classmethod
-    def of(cls, body: bytes, *, key: str, reply_bytes: int | None = None) -> Request:
+    def of(
+        cls,
+        body: bytes,
+        *,
+        key: str,
+        reply_bytes: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Request:
         """A chat completion as the official client would send it, without its chatter."""
+        more = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
         head = (
             "POST /v1/chat/completions HTTP/1.1\r\n"
             "host: 127.0.0.1\r\n"
@@ -42,6 +50,7 @@ class Request:
             "content-type: application/json\r\n"
             "accept: application/json\r\n"
             "user-agent: bench\r\n"
+            f"{more}"
             f"content-length: {len(body)}\r\n\r\n"
         )
         return cls(head.encode() + body, b'"stream":true' in body, reply_bytes)
@@ -56,9 +65,11 @@ class Caller(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._bytes = 0
         self._tail = b""
+        self.calling = False
 
     def call(self) -> None:
         assert self._transport is not None
+        self.calling = True
         self._bytes = 0
         self._tail = b""
         self._transport.write(self._callers.request.wire)
@@ -80,14 +91,15 @@ class Caller(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         wrong = self._what_is_wrong()
+        self.calling = False
         if wrong:
-            self._callers.fail(wrong)
+            self._callers.wrong(self, wrong, stays=self._parser.should_keep_alive())
         else:
             self._callers.answered(self, self._bytes)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None
-        self._callers.fail(f"a connection was closed ({error})")
+        self._callers.lost(self, f"a connection was closed ({error})")
 
     def _what_is_wrong(self) -> str | None:
         request = self._callers.request
@@ -110,8 +122,9 @@ class Callers:
         reply_bytes: The length of the last reply's body.
     """
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, port: int) -> None:
         self.request = request
+        self._port = port
         self.made = 0
         self.reply_bytes = 0
         self._all: list[Caller] = []
@@ -122,24 +135,23 @@ class Callers:
 
     @classmethod
     @asynccontextmanager
-    async def connected(cls, port: int, request: Request, count: int) -> AsyncIterator[Callers]:
+    async def connected(cls, port: int, request: Request, count: int) -> AsyncIterator[Self]:
         """So many callers, connected; nothing is called yet."""
-        callers = cls(request)
-        loop = asyncio.get_running_loop()
+        callers = cls(request, port)
         try:
             for start in range(0, count, CONNECTED_AT_ONCE):
-                made = await asyncio.gather(
-                    *(
-                        loop.create_connection(lambda: Caller(callers), "127.0.0.1", port)
-                        for _ in range(min(CONNECTED_AT_ONCE, count - start))
-                    )
-                )
-                callers._all += [caller for _, caller in made]
+                many = range(min(CONNECTED_AT_ONCE, count - start))
+                callers._all += await asyncio.gather(*(callers._connect() for _ in many))
             yield callers
         finally:
             callers._closing = True
             for caller in callers._all:
                 caller.close()
+
+    async def _connect(self) -> Caller:
+        loop = asyncio.get_running_loop()
+        _, caller = await loop.create_connection(lambda: Caller(self), "127.0.0.1", self._port)
+        return caller
 
     async def make(self, calls: int, *, within_s: float) -> None:
         """
@@ -161,20 +173,27 @@ class Callers:
         finally:
             self._over = None
 
-    async def make_slowly(self, calls: int, *, every_s: float) -> list[float]:
-        """One call after the other with a pause between; how long each took, in ms."""
-        took_ms = []
-        for _ in range(calls):
-            begun = time.perf_counter()
-            await self.make(1, within_s=10)
-            took_ms.append((time.perf_counter() - begun) * 1000)
-            await asyncio.sleep(every_s)
-        return took_ms
+    async def call_ms(self) -> float:
+        """One call; how long it took, in milliseconds."""
+        begun = time.perf_counter()
+        await self.make(1, within_s=10)
+        return (time.perf_counter() - begun) * 1000
 
     def answered(self, caller: Caller, reply_bytes: int) -> None:
         """A call is over; its caller makes the next."""
         self.made += 1
         self.reply_bytes = reply_bytes
+        self._ended(caller)
+
+    def wrong(self, caller: Caller, why: str, *, stays: bool) -> None:
+        """A reply was not what it should be; whether its connection may be used again."""
+        self.fail(why)
+
+    def lost(self, caller: Caller, why: str) -> None:
+        """A connection was closed by the other side."""
+        self.fail(why)
+
+    def _ended(self, caller: Caller) -> None:
         self._to_end -= 1
         if self._to_begin:
             self._to_begin -= 1

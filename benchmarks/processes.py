@@ -34,6 +34,7 @@ def running(
     port: int,
     cores: frozenset[int],
     environment: Mapping[str, str] | None = None,
+    within_s: float = START_S,
 ) -> Iterator[int]:
     """
     Run a server until the block ends; gives its process id once it listens on `port`.
@@ -59,7 +60,7 @@ def running(
             preexec_fn=prepare,
         )
     try:
-        _wait_until_it_listens(process, port, path)
+        _wait_until_it_listens(process, port, path, within_s)
         yield process.pid
     finally:
         _end(process)
@@ -101,8 +102,10 @@ def _descends(process: int, root: int, parents: Mapping[int, int]) -> bool:
     return False
 
 
-def _wait_until_it_listens(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline = time.monotonic() + START_S
+def _wait_until_it_listens(
+    process: subprocess.Popen[bytes], port: int, log: Path, within_s: float
+) -> None:
+    deadline = time.monotonic() + within_s
     while True:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return

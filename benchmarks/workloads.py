@@ -21,6 +21,11 @@ JSON = msgspec.json.encode(FIELDS)
 STREAM = msgspec.json.encode(FIELDS | {"stream": True})
 
 
+def with_model(body: bytes, model: str) -> bytes:
+    """The same call of another model."""
+    return msgspec.json.encode(msgspec.json.decode(body) | {"model": model})
+
+
 @dataclass(frozen=True)
 class Workload:
     """
@@ -44,8 +49,8 @@ class Workload:
 
     @property
     def warm_up(self) -> int:
-        """Calls that come first and do not count: each connection makes one or more."""
-        return max(self.connections, 256)
+        """Calls that come first and do not count, one or more of each connection."""
+        return max(self.connections, 1000)
 
 
 WORKLOADS = (
@@ -60,10 +65,11 @@ STORES_GOAL_US = 50
 
 @dataclass(frozen=True)
 class LowRate:
-    """One call after the other, with a pause between: what a call waits for us."""
+    """One call after the other, of each system in turn: what a call waits for us."""
 
-    calls: int = 300
-    every_s: float = 0.01
+    warm_up: int = 30
+    calls: int = 400
+    pause_s: float = 0.005
     p50_budget_ms: float = 1.5
     p99_budget_ms: float = 5.0
 
