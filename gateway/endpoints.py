@@ -19,6 +19,8 @@ from gateway.errors import (
     PathUnknown,
     UpgradeRefused,
 )
+from metering.meters.chat_completions import ChatCompletions
+from metering.meters.meter import Meter
 
 PREFIX = "/v1"
 _ID = r"[A-Za-z0-9_.:-]{1,128}"
@@ -31,12 +33,16 @@ class Endpoint:
     name: str
     method: str
     path: str
+    meter: Meter
 
 
-CHAT_COMPLETIONS = Endpoint("chat.completions", "POST", "/chat/completions")
+CHAT_COMPLETIONS = Endpoint("chat.completions", "POST", "/chat/completions", ChatCompletions())
 
-METERED = {("POST", "/v1/chat/completions"): CHAT_COMPLETIONS}
+METERED = {(endpoint.method, PREFIX + endpoint.path): endpoint for endpoint in (CHAT_COMPLETIONS,)}
 """(method, raw path) → endpoint: the one look-up on the way of a call."""
+
+METERS = {endpoint.name: endpoint.meter for endpoint in METERED.values()}
+"""Name of an endpoint → its meter."""
 
 OWN = (
     ("GET", "/v1/models"),

@@ -60,6 +60,7 @@ class Intake:
         body = await read_body(headers, receive, most_bytes=self._body_max_bytes)
         begun += monotonic() - waits_since  # Sending it is the caller's time, not ours.
         call = await read_call(endpoint, body)
+        call.allowed = holder.switches
         labels = read_labels(headers, call.fields, holder.default_feature)
         if len(body) > DECODE_HERE_BYTES:
             quote = await asyncio.to_thread(self._quotes.quote, call, holder, labels)

@@ -12,7 +12,7 @@ from gateway.settlement import Settlement
 from metering.meters.meter import UsageReader
 from metering.money import Credits, Usd
 from metering.tariff import Charge
-from metering.usage import Unit, Usage
+from metering.usage import Usage
 from storage.balances import Hold
 from storage.keys import KeyHolder
 from storage.replays import Name
@@ -114,12 +114,8 @@ class MeteredCall:
         if self.reader is None or not self.delivered:
             return Credits(0)
         # Four bytes of a prompt are about one token; a sweep must not charge too much.
-        usage = Usage(
-            {
-                Unit.INPUT: min(self.quote.input_tokens, self.quote.call.body_bytes // 4),
-                Unit.OUTPUT: self.reader.so_far(),
-            }
-        )
+        input_tokens = min(self.quote.input_tokens, self.quote.call.body_bytes // 4)
+        usage = self.quote.most.so_far(input_tokens, self.reader.so_far())
         charge = self.quotes.charge(self.quote, self.quote.rate, usage)
         return min(charge.credits_used, self.granted)
 
@@ -194,12 +190,12 @@ class MeteredCall:
         assert self.reader is not None
         if self.reader.source != "none":
             return self.reader.usage(), self.reader.source
-        tokens = self.quote.meter.count_input(self.quote.call, self.quote.row.encoding)
-        return Usage({Unit.INPUT: tokens}), "counted"
+        return self.quote.meter.unseen(self.quote.call, self.quote.row), "counted"
 
     def _is_absurd(self, usage: Usage) -> bool:
         """Whether no call of this kind can have used so much, by the model's own limits."""
-        return usage.tokens > self.quote.row.context_window * self.quote.choices
+        most = self.quote.most
+        return usage.tokens > self.quote.row.context_window * most.choices * most.turns
 
     def line(self) -> dict[str, object]:
         """What the access log says of it: ids and numbers, never a text of the caller's."""

@@ -15,6 +15,7 @@ from gateway.admin.changes import BusinessDefaults
 from gateway.admin.door import Door
 from gateway.admin.routes import build_admin
 from gateway.doors import Doors
+from gateway.endpoints import METERS
 from gateway.gauges import watch
 from gateway.health import Health
 from gateway.holding import Holding
@@ -31,7 +32,6 @@ from gateway.settings import Settings
 from gateway.settings_tariff import tariff_of
 from gateway.stores import Ledger, Stores, secret
 from gateway.upstream import Upstream
-from metering.meters.chat_completions import ChatCompletions
 from metering.rates import RateCard
 from metering.tariff import Tariff
 from storage.calls import Calls
@@ -67,7 +67,7 @@ async def open_pricing(settings: Settings, database: Database) -> Pricing:
     quotes = Quotes(
         card=book.card,
         tariff=tariff,
-        meters={"chat.completions": ChatCompletions()},
+        meters=METERS,
         default_max_output_tokens=settings.credits.default_max_output_tokens,
         min_output_tokens=settings.credits.min_output_tokens,
         may_fit=settings.credits.fit == "affordable",

@@ -110,7 +110,7 @@ class Proxy:
             metered.quote = self._quotes.fit(metered.quote, metered.granted)
         quote = metered.quote
         metered.reader = quote.meter.reader(
-            quote.call, encoding=quote.row.encoding, asked_for_usage=quote.asked_for_usage
+            quote.call, quote.row, asked_for_usage=quote.asked_for_usage
         )
         self._open_calls.add(
             OpenCall(metered.holder.business, metered.id, metered.metered, metered.granted)

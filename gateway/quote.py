@@ -7,6 +7,7 @@ Nothing is asked of Redis here; `proxy.py` holds what a quote says.
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -20,12 +21,12 @@ from gateway.errors import (
 )
 from gateway.read_call import Labels
 from metering.call import Call
-from metering.errors import ModelNotPriced
-from metering.meters.meter import Meter, OutputLimits
+from metering.errors import CostNotBounded, ModelNotPriced
+from metering.meters.meter import Ceiling, Meter, OutputLimits
 from metering.money import Credits
 from metering.rates import ModelRow, Rate, RateCard
 from metering.tariff import Charge, FeatureRule, Tariff
-from metering.usage import Unit, Usage
+from metering.usage import Usage
 from storage.keys import KeyHolder
 
 encode = msgspec.json.Encoder().encode
@@ -37,8 +38,8 @@ class Quote:
     The most a call may cost.
 
     `body` is what would be forwarded; `feature_rule` is set where the feature, and not
-    only the model, decides the price; `input_tokens` and `output_limit` are upper bounds;
-    `at` chose the prices.
+    only the model, decides the price; `most` is what the call can use and `ceiling` what
+    that costs; `at` chose the prices.
     """
 
     call: Call
@@ -47,10 +48,7 @@ class Quote:
     rate: Rate
     labels: Labels
     feature_rule: FeatureRule | None
-    choices: int
-    output_limit: int
-    extra_output: int
-    input_tokens: int
+    most: Ceiling
     ceiling: Charge
     body: bytes
     asked_for_usage: bool
@@ -63,7 +61,19 @@ class Quote:
     @property
     def tokens(self) -> int:
         """The most it may use, in and out."""
-        return self.input_tokens + (self.output_limit + self.extra_output) * self.choices
+        return self.most.tokens
+
+    @property
+    def input_tokens(self) -> int:
+        return self.most.input_tokens
+
+    @property
+    def output_limit(self) -> int:
+        return self.most.output_limit
+
+    @property
+    def choices(self) -> int:
+        return self.most.choices
 
 
 class Quotes:
@@ -103,19 +113,19 @@ class Quotes:
             ModelNotAllowed, FeatureNotAllowed, FeatureLimitExceeded
         """
         meter = self._meters[call.endpoint]
-        meter.read(call.fields)
+        meter.read(call)
         rule = self._feature_rule(holder, labels)
         at = datetime.now(UTC)
         row = self._row(call, holder, meter, rule, labels, at)
-        choices, extra_output = meter.choices(call), meter.extra_output(call)
+        rate = _rate_of(row, meter.tier(call))
         output_limit = meter.output_limit(call, self._limits(row, rule))
-        if rule is not None:
-            # A prediction is billed as output where it was wrong.
-            _check_bounds(labels, rule, n=choices, output_tokens=output_limit + extra_output)
         asked_for_usage = meter.asks_for_usage(call)
         body = _prepared(meter, call, output_limit)
-        most = meter.ceiling(call, OutputLimits(default=output_limit, most=row.max_output))
-        rate = row.rates["default"]
+        most = meter.ceiling(call, row, output_limit=output_limit)
+        if rule is not None:
+            # A prediction is billed as output where it was wrong.
+            output_tokens = output_limit + most.extra_output
+            _check_bounds(labels, rule, n=most.choices, output_tokens=output_tokens)
         return Quote(
             call=call,
             meter=meter,
@@ -123,11 +133,8 @@ class Quotes:
             rate=rate,
             labels=labels,
             feature_rule=rule,
-            choices=choices,
-            output_limit=output_limit,
-            extra_output=extra_output,
-            input_tokens=most.input_tokens,
-            ceiling=self._tariff.ceiling(rate, most, labels.feature, rule is not None),
+            most=most,
+            ceiling=self._tariff.ceiling(rate, most.usage(), labels.feature, rule is not None),
             body=body,
             asked_for_usage=asked_for_usage,
             at=at,
@@ -135,10 +142,9 @@ class Quotes:
 
     async def tighten(self, quote: Quote) -> Quote:
         """The same quote with its input counted in tokens, off the event loop."""
-        counted = await asyncio.to_thread(quote.meter.count_input, quote.call, quote.row.encoding)
-        input_tokens = min(counted, quote.input_tokens)
-        ceiling = self._ceiling(quote, input_tokens, quote.output_limit)
-        return replace(quote, input_tokens=input_tokens, ceiling=ceiling)
+        counted = await asyncio.to_thread(quote.meter.count_input, quote.call, quote.row)
+        most = replace(quote.most, input_tokens=min(counted, quote.input_tokens))
+        return replace(quote, most=most, ceiling=self._ceiling(quote, most))
 
     async def check_feature_input(self, quote: Quote) -> None:
         """
@@ -165,46 +171,57 @@ class Quotes:
         if not self.may_fit(quote):
             return quote.ceiling.credits_used
         least = min(self._min_output_tokens, quote.output_limit)
-        return self._ceiling(quote, quote.input_tokens, least).credits_used
+        return self._ceiling(quote, replace(quote.most, output_limit=least)).credits_used
 
     def least(self, quote: Quote) -> Credits:
         """What the call costs at the very least: a prompt of one token, the shortest reply."""
         if quote.has_fixed_price:
             return quote.ceiling.credits_used
-        return self._ceiling(quote, 1, 1).credits_used
+        most = quote.most
+        least = replace(
+            most,
+            input_tokens=min(1, most.input_tokens),
+            output_limit=min(1, most.output_limit) if quote.meter.fits else most.output_limit,
+        )
+        return self._ceiling(quote, least).credits_used
 
     def may_fit(self, quote: Quote) -> bool:
         """Whether the output limit may be lowered to what is affordable."""
-        return self._may_fit and quote.labels.may_fit and not quote.has_fixed_price
+        wanted = self._may_fit and quote.labels.may_fit
+        return wanted and quote.meter.fits and not quote.has_fixed_price
 
     def fit(self, quote: Quote, granted: Credits) -> Quote:
         """The quote with the output limit that `granted` affords, written into the body."""
         limit = min(quote.output_limit, self.affordable_output(quote, granted))
-        return replace(quote, output_limit=limit, body=_prepared(quote.meter, quote.call, limit))
+        most = replace(quote.most, output_limit=limit)
+        return replace(quote, most=most, body=_prepared(quote.meter, quote.call, limit))
 
     def shorten(self, quote: Quote, tokens: int) -> Quote | None:
         """The quote with the output limit that so many tokens leave; None when that is too low."""
-        left = (tokens - quote.input_tokens) // quote.choices - quote.extra_output
+        left = (tokens - quote.input_tokens) // quote.choices - quote.most.extra_output
         if not self.may_fit(quote) or left < min(self._min_output_tokens, quote.output_limit):
             return None
-        limit = min(left, quote.output_limit)
-        ceiling = self._ceiling(quote, quote.input_tokens, limit)
-        body = _prepared(quote.meter, quote.call, limit)
-        return replace(quote, output_limit=limit, ceiling=ceiling, body=body)
+        most = replace(quote.most, output_limit=min(left, quote.output_limit))
+        ceiling = self._ceiling(quote, most)
+        body = _prepared(quote.meter, quote.call, most.output_limit)
+        return replace(quote, most=most, ceiling=ceiling, body=body)
 
     def affordable_output(self, quote: Quote, credits: Credits) -> int:
-        """The most output tokens each choice may have for so many credits; 0 for none."""
-        if quote.has_fixed_price:
+        """
+        The most output tokens each choice may have for so many credits; 0 for none.
+
+        Never more than the call asks for. Searched for, because only so every unit, tier
+        and rule that the ceiling knows is in it.
+        """
+        if not quote.meter.fits or quote.has_fixed_price:
             return quote.output_limit if credits >= quote.ceiling.credits_used else 0
-        affordable = self._tariff.affordable_output(
-            quote.rate,
-            quote.input_tokens,
-            quote.choices,
-            credits,
-            feature=quote.labels.feature,
-            feature_in_scope=quote.feature_rule is not None,
-        )
-        return max(0, affordable - quote.extra_output)
+
+        def is_too_dear(limit: int) -> bool:
+            most = replace(quote.most, output_limit=limit)
+            return self._ceiling(quote, most).credits_used > credits
+
+        limits = range(1, quote.output_limit + 1)
+        return bisect_left(limits, True, key=is_too_dear)
 
     def charge(self, quote: Quote, rate: Rate, usage: Usage) -> Charge:
         """The price of what was really used."""
@@ -269,11 +286,9 @@ class Quotes:
             default = min(default, rule.max_output_tokens)
         return OutputLimits(default=default, most=row.max_output)
 
-    def _ceiling(self, quote: Quote, input_tokens: int, output_limit: int) -> Charge:
-        output = (output_limit + quote.extra_output) * quote.choices
-        most = Usage({Unit.INPUT: input_tokens, Unit.OUTPUT: output})
+    def _ceiling(self, quote: Quote, most: Ceiling) -> Charge:
         return self._tariff.ceiling(
-            quote.rate, most, quote.labels.feature, quote.feature_rule is not None
+            quote.rate, most.usage(), quote.labels.feature, quote.feature_rule is not None
         )
 
 
@@ -283,6 +298,13 @@ def _prepared(meter: Meter, call: Call, output_limit: int) -> bytes:
     body = encode(call.fields)
     call.body_bytes = len(body)
     return body
+
+
+def _rate_of(row: ModelRow, tier: str) -> Rate:
+    rate = row.rates.get(tier)
+    if rate is None:
+        raise CostNotBounded("service_tier", f"{row.id} has no price in the tier {tier!r}")
+    return rate
 
 
 def _check_bounds(labels: Labels, rule: FeatureRule, *, n: int, output_tokens: int) -> None:

@@ -13,6 +13,7 @@ class Call:
 
     `fields` is the body as one object: what is metered here is what is forwarded, and a
     meter may put a limit into it. `body_bytes` is the length of that body as JSON.
+    `allowed` names what is switched on for the business beyond what every one may use.
     """
 
     endpoint: str
@@ -20,3 +21,4 @@ class Call:
     fields: dict[str, Any]
     streams: bool
     body_bytes: int
+    allowed: frozenset[str] = frozenset()

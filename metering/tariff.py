@@ -9,7 +9,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from metering.errors import ModelNotPriced, TariffWrong
-from metering.money import MICRO, PICO, Credits, Usd
+from metering.money import Credits, Usd
 from metering.rates import Rate, RateCard
 from metering.usage import Unit, Usage
 
@@ -111,32 +111,6 @@ class Tariff:
         """Whether `[models]` lets this model (by its id) be called."""
         rule = self.models.get(model)
         return rule is None or rule.allowed
-
-    def affordable_output(
-        self,
-        rate: Rate,
-        input_tokens: int,
-        n: int,
-        granted: Credits,
-        *,
-        feature: str | None = None,
-        feature_in_scope: bool = False,
-    ) -> int:
-        """
-        The most output tokens each of n choices may have so that the ceiling is granted.
-
-        0 when not even the prompt is covered. A fixed price does not depend on tokens and
-        is never fitted, so it has no place here.
-        """
-        rule = self.rule_of(feature, feature_in_scope)
-        assert rule is None or rule.credits is None, "a fixed price is held or refused"
-        factor = self._factor_of(rate.model, feature if rule else None)
-        if granted < self.minimum:
-            return 0
-        budget = granted.micro * factor.denominator * PICO // (factor.numerator * MICRO)
-        long = rate.is_long(input_tokens)
-        left = budget - input_tokens * rate.dearest_input_picodollars(long)
-        return max(0, left // (n * rate.output_picodollars(long)))
 
     def check(self, card: RateCard, *, at: datetime | None = None) -> None:
         """

@@ -68,7 +68,8 @@ class KeyHolder:
     """
     Whom a digest belongs to, revoked and expired keys included.
 
-    Who asks decides what a revoked key is told.
+    Who asks decides what a revoked key is told. `switches` names what is switched on for
+    the business beyond what every one may use.
     """
 
     key_id: str
@@ -80,6 +81,7 @@ class KeyHolder:
     expires_at: datetime | None
     revoked_at: datetime | None
     limits: Limits = Limits()
+    switches: frozenset[str] = frozenset()
 
 
 def digest_of(secret: str) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ class Bill:
     """
     One call that OpenAI wants to be paid for.
 
-    `usage` is OpenAI's usage object, whether the reply told it or not. `transaction` is the
-    x-client-request-id that came with the call.
+    `usage` is OpenAI's usage object, whether the reply told it or not; `units` is the same
+    in the units of the rate card, each thing counted once (metering/usage.py names them).
+    `transaction` is the x-client-request-id that came with the call.
     """
 
     transaction: str
@@ -26,6 +27,8 @@ class Bill:
     streamed: bool
     cut: bool
     at: str
+    endpoint: str = "chat.completions"
+    units: dict[str, int] = field(default_factory=dict)
 
     @property
     def input_tokens(self) -> int:
@@ -57,10 +60,12 @@ class Bills:
         usage: dict[str, Any],
         streamed: bool,
         cut: bool = False,
+        endpoint: str = "chat.completions",
+        units: dict[str, int] | None = None,
     ) -> None:
         """Charge for one call."""
         at = datetime.now(UTC).isoformat()
-        bill = Bill(transaction, model, tier, usage, streamed, cut, at)
+        bill = Bill(transaction, model, tier, usage, streamed, cut, at, endpoint, units or {})
         self.all.append(bill)
         if self._file is not None:
             os.write(self._file, json.dumps(asdict(bill)).encode() + b"\n")

@@ -15,20 +15,20 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import json
 import signal
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import uvloop
 
 from gateway.dev import stub_bills
 from gateway.dev import stub_replies as replies
+from gateway.dev.stub_asked import Asked, Received
 from gateway.dev.stub_bills import Bill, Bills
 from gateway.dev.stub_chat import KNOWN_MODEL, Chat, Refused, read_call
 from gateway.dev.stub_lean import LeanStub
+from gateway.dev.stub_routes import ROUTES
 from gateway.dev.stub_script import ScriptWrong, from_call
 from gateway.dev.stub_scripted import Scripted
 from gateway.dev.stub_server import Receive, Scope, Send, serving
@@ -63,25 +63,6 @@ NO_KEY = (
     "using Bearer auth (i.e. Authorization: Bearer YOUR_KEY). You can obtain an API key from "
     f"{replies.KEYS_PAGE}."
 )
-
-
-@dataclass(frozen=True)
-class Received:
-    """A request as it arrived at the stub."""
-
-    method: str
-    path: str
-    headers: list[tuple[bytes, bytes]]
-    body: bytes
-
-    def header(self, name: bytes) -> bytes:
-        """The value of a header, by its lower-case name; empty when there is none."""
-        return dict(self.headers).get(name, b"")
-
-    @property
-    def fields(self) -> Any:
-        """The body, as JSON."""
-        return json.loads(self.body)
 
 
 class StubOpenAI(Scripted):
@@ -138,8 +119,14 @@ class StubOpenAI(Scripted):
             self._arrival.notify_all()
         try:
             self._check_key(request)
+            served = ROUTES.get((request.method, request.path))
             if request.path == "/v1/chat/completions" and request.method == "POST":
                 await self._chat(request, scope, receive, send)
+            elif served is not None:
+                transaction = request.header(b"x-client-request-id").decode("latin-1")
+                await served(
+                    Asked(request, scope, receive, send, self.bills, transaction, self.next_script)
+                )
             elif request.path.startswith("/v1/models") and request.method == "GET":
                 await _send_json(send, 200, _models(request.path))
             else:

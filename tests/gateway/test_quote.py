@@ -128,7 +128,7 @@ def test_a_prediction_is_held_on_top():
         max_completion_tokens=100, prediction={"type": "content", "content": "x" * 5000}
     )
 
-    assert predicted.extra_output == 5000
+    assert predicted.most.extra_output == 5000
     assert predicted.ceiling.credits_used > plain.ceiling.credits_used + cost(0, 5000)
 
 

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from metering.errors import TariffWrong
 from metering.money import MICRO, PICO, Credits
-from metering.prices import Rate
 from metering.rates import RateCard
 from metering.tariff import FeatureRule, ModelRule, Tariff
 from metering.usage import Unit, Usage
@@ -117,51 +116,6 @@ def test_model_can_be_withdrawn() -> None:
     rules = tariff(models={"gpt-6-luna": ModelRule(allowed=False)})
 
     assert (rules.allows("gpt-6-luna"), rules.allows("gpt-6-sol")) == (False, True)
-
-
-@given(
-    st.sampled_from([LUNA, SOL, CARD.rate("gpt-6-astra", tier="flex")]),
-    st.integers(1, 300_000),
-    st.integers(1, 16),
-    st.integers(0, 500_000_000),
-    st.sampled_from(["0", "0.5"]),
-    st.sampled_from([None, "half"]),
-)
-def test_affordable_output_is_the_most_that_the_grant_covers(
-    rate: Rate, went_in: int, n: int, granted: int, minimum: str, feature: str | None
-) -> None:
-    """One token more for each choice would not be covered."""
-    rules = tariff(minimum=minimum, features={"half": FeatureRule(multiplier=Decimal("0.37"))})
-    most = rules.affordable_output(
-        rate,
-        went_in,
-        n,
-        Credits(granted),
-        feature=feature,
-        feature_in_scope=True,
-    )
-
-    def needs(output: int) -> int:
-        usage = Usage({Unit.INPUT: went_in, Unit.OUTPUT: output * n})
-        return rules.ceiling(rate, usage, feature, True).credits_used.micro
-
-    assert most == 0 or needs(most) <= granted
-    assert needs(most + 1) > granted
-
-
-@given(st.integers(1, 10**6), st.integers(1, 10**5), st.integers(1, 9))
-def test_ceiling_of_an_output_affords_that_output(went_in: int, output: int, n: int) -> None:
-    """The inverse is exact: a micro-credit less affords less."""
-    usage = Usage({Unit.INPUT: went_in, Unit.OUTPUT: output * n})
-    needed = tariff().ceiling(SOL, usage, None, False).credits_used
-
-    assert tariff().affordable_output(SOL, went_in, n, needed) == output
-    assert tariff().affordable_output(SOL, went_in, n, needed - Credits(1)) == output - 1
-
-
-def test_nothing_is_affordable_when_the_prompt_is_not() -> None:
-    """The answer is 0, not below it."""
-    assert tariff().affordable_output(SOL, 1_000_000, 1, Credits(1)) == 0
 
 
 def test_good_rules_pass_the_check() -> None:

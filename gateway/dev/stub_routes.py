@@ -1,0 +1,8 @@
+"""What the stub OpenAI answers beside chat completions and models: one line an operation."""
+
+from __future__ import annotations
+
+from gateway.dev.stub_asked import Answer
+
+ROUTES: dict[tuple[str, str], Answer] = {}
+"""(method, path) → who answers it."""
