@@ -14,6 +14,8 @@ class Call:
     `fields` is the body as one object: what is metered here is what is forwarded, and a
     meter may put a limit into it. `body_bytes` is the length of that body as JSON.
     `allowed` names what is switched on for the business beyond what every one may use.
+    `stores` is set by the meter when OpenAI will keep the reply as an object. `before_tokens`
+    is what the response that it continues had, in and out; None when that is not known.
     """
 
     endpoint: str
@@ -22,3 +24,5 @@ class Call:
     streams: bool
     body_bytes: int
     allowed: frozenset[str] = frozenset()
+    stores: bool = False
+    before_tokens: int | None = 0

@@ -69,7 +69,8 @@ class KeyHolder:
     Whom a digest belongs to, revoked and expired keys included.
 
     Who asks decides what a revoked key is told. `switches` names what is switched on for
-    the business beyond what every one may use.
+    the business beyond what every one may use; `upstream` names the settings of an upstream
+    key of its own.
     """
 
     key_id: str
@@ -82,6 +83,7 @@ class KeyHolder:
     revoked_at: datetime | None
     limits: Limits = Limits()
     switches: frozenset[str] = frozenset()
+    upstream: str | None = None
 
 
 def digest_of(secret: str) -> bytes:
