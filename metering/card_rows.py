@@ -12,33 +12,44 @@ from datetime import UTC, date, datetime, time
 from typing import Any
 
 from metering.errors import RateCardWrong
-from metering.prices import DEFAULT_TIER, NEVER_LONG, ModelRow
+from metering.families import (
+    FAMILIES_WITH_TOOLS,
+    TOOL_UNITS,
+    UNITS_OF_FAMILY,
+    missing_units,
+)
+from metering.prices import DEFAULT_TIER, NEVER_LONG, ModelRow, Prices
 from metering.usage import Unit
-
-# Every unit that a meter of the family can emit; a row must price them all.
-UNITS_OF_FAMILY: Mapping[str, frozenset[Unit]] = {
-    "chat": frozenset(
-        {
-            Unit.INPUT,
-            Unit.CACHED_INPUT,
-            Unit.CACHE_WRITE_30M,
-            Unit.CACHE_WRITE_12H,
-            Unit.OUTPUT,
-        }
-    ),
-}
 
 ENCODINGS = frozenset({"o200k_base", "cl100k_base"})
 _PRICE = re.compile(r"[0-9]{1,7}(\.[0-9]{1,6})?")
 
 
-def read_row(model: Mapping[str, Any], row: Mapping[str, Any]) -> ModelRow:
+def read_tools(card: Mapping[str, Any]) -> dict[Unit, int]:
+    """
+    The card's `[tools]`: what a use of OpenAI's tools costs with every model, in pico-dollars.
+
+    Raises:
+        RateCardWrong: A unit is not one of a tool, or its price is malformed.
+    """
+    tools = card.get("tools", {})
+    if not isinstance(tools, Mapping):
+        raise RateCardWrong("(all)", "tools", "must be a table")
+    _only("(all)", tools, {unit.value for unit in TOOL_UNITS})
+    return {Unit(name): picodollars("(all)", f"tools.{name}", tools[name]) for name in tools}
+
+
+def read_row(
+    model: Mapping[str, Any], row: Mapping[str, Any], tools: Prices | None = None
+) -> ModelRow:
     """
     One `[[model.row]]` of a rate card, checked.
 
     Args:
         model: The table of the model: id, aliases, serves, encoding and its limits.
         row: The table of the row: valid_from, source, tiers and, perhaps, long_prompt.
+        tools: What `read_tools` read; a row whose calls may use tools has these prices
+            where it sets none of its own, and they are part of its version.
 
     Raises:
         RateCardWrong: A key is missing, unknown or malformed, or a price that a meter
@@ -49,12 +60,16 @@ def read_row(model: Mapping[str, Any], row: Mapping[str, Any]) -> ModelRow:
     _only(name, row, {"valid_from", "source", "read", "tiers", "long_prompt", "decided", "note"})
     long_prompt = row.get("long_prompt", {})
     _only(name, long_prompt, {"over", "tiers"})
+    extra = (tools or {}) if found["serves"] & FAMILIES_WITH_TOOLS else {}
+    tiers = _with_tools(_read_tiers(name, "tiers", row.get("tiers")), extra)
     read = ModelRow(
         **found,
         valid_from=_moment(name, row.get("valid_from")),
         source=_text(name, "source", row.get("source")),
-        tiers=_read_tiers(name, "tiers", row.get("tiers")),
-        long_tiers=_read_tiers(name, "long_prompt.tiers", long_prompt.get("tiers"))
+        tiers=tiers,
+        long_tiers=_with_tools(
+            _read_tiers(name, "long_prompt.tiers", long_prompt.get("tiers")), extra, tiers
+        )
         if long_prompt
         else {},
         long_over=_count(name, "long_prompt.over", long_prompt.get("over"))
@@ -97,6 +112,20 @@ def _read_tiers(name: str, where: str, tiers: object) -> dict[str, dict[Unit, in
     }
 
 
+def _with_tools(
+    tiers: Mapping[str, Prices], tools: Prices, short: Mapping[str, Prices] | None = None
+) -> dict[str, Prices]:
+    """The tiers with the prices of tools that they lack: of the short prompt, else the card's."""
+    return {
+        tier: {
+            **tools,
+            **{u: p for u, p in (short or {}).get(tier, {}).items() if u in tools},
+            **prices,
+        }
+        for tier, prices in tiers.items()
+    }
+
+
 def picodollars(model: str, key: str, price: object) -> int:
     """Pico-dollars per unit of a price in USD per million, which must be above zero."""
     if not isinstance(price, str) or not _PRICE.fullmatch(price):
@@ -111,10 +140,9 @@ def picodollars(model: str, key: str, price: object) -> int:
 
 
 def _check_complete(row: ModelRow) -> None:
-    needed = frozenset[Unit]().union(*(UNITS_OF_FAMILY[family] for family in row.serves))
     for where, tiers in (("tiers", row.tiers), ("long_prompt.tiers", row.long_tiers)):
         for tier, prices in tiers.items():
-            for unit in sorted(needed - prices.keys()):
+            for unit in missing_units(row.serves, prices):
                 raise RateCardWrong(row.id, f"{where}.{tier}.{unit.value}", "has no price")
     for tier, prices in row.long_tiers.items():
         for unit, price in row.tiers.get(tier, {}).items():

@@ -42,14 +42,14 @@ class Rate:
     short: Prices
     long: Prices
     long_over: int
-    _dearest: tuple[int, int] = field(init=False, repr=False, compare=False)
+    _most: tuple[Prices, Prices] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        short, long = (
-            max(prices[unit] for unit in INPUT_TOKENS if unit in prices)
-            for prices in (self.short, self.long)
-        )
-        object.__setattr__(self, "_dearest", (short, long))
+        object.__setattr__(self, "_most", (_ceilings(self.short), _ceilings(self.long)))
+
+    def prices(self, unit: Unit) -> bool:
+        """Whether a call may use `unit`: there is a price for it, whatever the prompt's length."""
+        return unit in self.short and unit in self.long
 
     def cost(self, usage: Usage) -> Usd:
         """
@@ -60,7 +60,23 @@ class Rate:
         Raises:
             UnitNotPriced: The row has no price for a unit that was used.
         """
-        prices = self.long if usage.input_tokens > self.long_over else self.short
+        long = usage.input_tokens > self.long_over
+        return self._sum(self.long if long else self.short, usage)
+
+    def ceiling_cost(self, usage: Usage) -> Usd:
+        """
+        The most a call within `usage` can cost: its input at the dearest input price.
+
+        Whether a prompt will be read from the cache, written to it (which costs more than
+        plain input) or taken for an image is not known before the call. Audio costs many
+        times as much as text, so input that may be audio is bounded as `AUDIO_INPUT`.
+
+        Raises:
+            UnitNotPriced: The row has no price for a unit of `usage`.
+        """
+        return self._sum(self._most[usage.input_tokens > self.long_over], usage)
+
+    def _sum(self, prices: Prices, usage: Usage) -> Usd:
         pico = 0
         for unit, count in usage.items():
             price = prices.get(unit)
@@ -69,34 +85,39 @@ class Rate:
             pico += price * count
         return Usd(pico)
 
-    def ceiling_cost(self, usage: Usage) -> Usd:
-        """
-        The most a call within `usage` can cost: its input at the dearest input price.
-
-        Whether a prompt will be read from the cache or written to it (which costs more
-        than plain input) is not known before the call.
-        """
-        input_tokens = usage.input_tokens
-        long = self.is_long(input_tokens)
-        others = Usage({u: n for u, n in usage.items() if u not in INPUT_TOKENS})
-        prices = self.long if long else self.short
-        for unit in others:
-            if unit not in prices:
-                raise UnitNotPriced(self.model, unit.value)
-        pico = sum(prices[unit] * count for unit, count in others.items())
-        return Usd(pico + input_tokens * self.dearest_input_picodollars(long))
-
     def is_long(self, input_tokens: int) -> bool:
         """Whether a prompt of so many tokens is priced by the long-prompt row."""
         return input_tokens > self.long_over
 
     def dearest_input_picodollars(self, long: bool) -> int:
-        """The dearest price of one input token, a cache write of 12 hours included."""
-        return self._dearest[long]
+        """The dearest price of one token of text or image, a cache write of 12 hours included."""
+        return self._price(self._most[long], Unit.INPUT)
 
     def output_picodollars(self, long: bool) -> int:
         """The price of one output token."""
-        return (self.long if long else self.short)[Unit.OUTPUT]
+        return self._price(self.long if long else self.short, Unit.OUTPUT)
+
+    def _price(self, prices: Prices, unit: Unit) -> int:
+        price = prices.get(unit)
+        if price is None:
+            raise UnitNotPriced(self.model, unit.value)
+        return price
+
+
+_AUDIO_INPUT = frozenset({Unit.AUDIO_INPUT, Unit.CACHED_AUDIO_INPUT})
+
+
+def _ceilings(prices: Prices) -> Prices:
+    """The prices with every kind of input at the dearest that it may turn out to be."""
+    inputs = prices.keys() & INPUT_TOKENS
+    text_or_image = max((prices[unit] for unit in inputs - _AUDIO_INPUT), default=0)
+    # A part of what is bounded as audio may be text, and would cost what text costs.
+    audio = max((prices[unit] for unit in inputs), default=0)
+    return {
+        **prices,
+        **dict.fromkeys(inputs - _AUDIO_INPUT, text_or_image),
+        **dict.fromkeys(inputs & _AUDIO_INPUT, audio),
+    }
 
 
 # Longer than any prompt: the row knows no long-prompt price.
@@ -151,7 +172,12 @@ class ModelRow:
     @cached_property
     def dearest_rate(self) -> Rate:
         """The tier that costs most, for a reply in a tier the row does not know."""
-        return max(self.rates.values(), key=lambda rate: rate.output_picodollars(long=False))
+        common = frozenset(Unit).intersection(*self.tiers.values())
+        return max(self.rates.values(), key=lambda rate: sum(rate.short[unit] for unit in common))
+
+    def tier(self, name: str) -> Rate | None:
+        """The rate of a service tier by any of its names, such as `fast`; None without one."""
+        return self.rates.get(TIER_NAMES.get(name, name))
 
     def answers_to(self, model: str) -> bool:
         """Whether `model` is this id, an alias, or a dated snapshot of one of them."""

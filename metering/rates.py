@@ -9,9 +9,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
-from metering.card_rows import read_row
+from metering.card_rows import read_row, read_tools
 from metering.errors import ModelNotPriced, RateCardWrong
-from metering.prices import DEFAULT_TIER, TIER_NAMES, ModelRow, Rate
+from metering.prices import DEFAULT_TIER, ModelRow, Prices, Rate
 
 __all__ = ["SHIPPED_CARD", "ModelRow", "Rate", "RateCard"]
 
@@ -25,8 +25,14 @@ class RateCard:
     A card never changes; an override makes a new one.
     """
 
-    def __init__(self, rows: Iterable[ModelRow]) -> None:
+    def __init__(self, rows: Iterable[ModelRow], tools: Prices | None = None) -> None:
+        """
+        Args:
+            rows: With the prices of tools already in them.
+            tools: The same prices, for the rows that an override brings.
+        """
         self._rows = _by_model(rows)
+        self._tools = dict(tools or {})
         self.models: Mapping[str, ModelRow] = {
             model: dated[-1] for model, dated in self._rows.items()
         }
@@ -49,7 +55,8 @@ class RateCard:
         models = card.get("model")
         if not isinstance(models, list) or not models:
             raise RateCardWrong("(none)", str(path), "has no [[model]]")
-        return cls(row for model in models for row in _rows_of(model))
+        tools = read_tools(card)
+        return cls((row for model in models for row in _rows_of(model, tools)), tools)
 
     def with_overrides(self, rows: Iterable[Mapping[str, Any]]) -> RateCard:
         """
@@ -71,7 +78,7 @@ class RateCard:
             for row in dated
             if (row.id, row.valid_from) not in replaced
         ]
-        return RateCard([*kept, *added])
+        return RateCard([*kept, *added], self._tools)
 
     def find(self, model: str, *, at: datetime | None = None) -> ModelRow:
         """
@@ -97,7 +104,7 @@ class RateCard:
         Raises:
             ModelNotPriced: The card has no such model, or no such tier of it.
         """
-        rate = self.find(model, at=at).rates.get(TIER_NAMES.get(tier, tier))
+        rate = self.find(model, at=at).tier(tier)
         if rate is None:
             raise ModelNotPriced(f"{model} (service tier {tier})")
         return rate
@@ -118,8 +125,7 @@ class RateCard:
                 row = self.find(model, at=at)
             except ModelNotPriced:
                 flag = "model_not_priced"
-        wanted = TIER_NAMES.get(tier, tier) if tier else held.tier
-        rate = row.rates.get(wanted)
+        rate = row.tier(tier or held.tier)
         if rate is None:
             return row.dearest_rate, "tier_not_priced"
         return rate, flag
@@ -162,17 +168,18 @@ class RateCard:
                 **given,
                 **{key: override[key] for key in ("valid_from", "source") if override.get(key)},
             },
+            self._tools,
         )
 
 
 _ABOUT_MODEL = ("aliases", "serves", "encoding", "context_window", "max_input", "max_output")
 
 
-def _rows_of(model: Mapping[str, Any]) -> list[ModelRow]:
+def _rows_of(model: Mapping[str, Any], tools: Prices) -> list[ModelRow]:
     rows = model.get("row")
     if not isinstance(rows, list) or not rows:
         raise RateCardWrong(str(model.get("id")), "row", "has no [[model.row]]")
-    return [read_row(model, row) for row in rows]
+    return [read_row(model, row, tools) for row in rows]
 
 
 def _by_model(rows: Iterable[ModelRow]) -> dict[str, tuple[ModelRow, ...]]:
