@@ -13,7 +13,8 @@ _LIMITS = ("context_window", "max_input", "max_output")
 def write_card(path: Path, card: Mapping[str, Any]) -> None:
     """Replace the card in one step, so that nobody ever reads half of one."""
     head = _head(path)
-    text = head + "".join(f"{line}\n" for model in card["model"] for line in _model(model))
+    lines = [*_tools(card), *(line for model in card["model"] for line in _model(model))]
+    text = head + "".join(f"{line}\n" for line in lines)
     beside = path.with_suffix(".toml.new")
     beside.write_text(text, "utf-8")
     beside.replace(path)
@@ -30,6 +31,14 @@ def _head(path: Path) -> str:
             break
         head.append(line)
     return "".join(head)
+
+
+def _tools(card: Mapping[str, Any]) -> Iterator[str]:
+    if "tools" in card:
+        yield ""
+        yield "[tools]"
+        for unit, price in card["tools"].items():
+            yield f"{unit} = {_value(price)}"
 
 
 def _model(model: Mapping[str, Any]) -> Iterator[str]:
@@ -67,7 +76,7 @@ def _tiers(title: str, tiers: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
     yield f"[{title}]"
     for tier, prices in tiers.items():
         shown = ", ".join(f"{unit} = {_value(price)}" for unit, price in prices.items())
-        yield f"{tier} = {{ {shown} }}"
+        yield f"{tier} = {{ {shown} }}" if shown else f"{tier} = {{}}"
 
 
 def _value(value: str | list[str]) -> str:

@@ -19,7 +19,10 @@ from typing import Any
 # Above this many input tokens OpenAI prices the whole call by the long-prompt row.
 LONG_PROMPT_OVER = 272_000
 
-TIERS = ("default", "flex", "priority", "ultrafast")
+TIERS = ("default", "flex", "priority", "ultrafast", "batch")
+
+# Prices of OpenAI's tools are the same in every tier, so they are quoted under this name.
+TOOLS = "tools"
 
 
 class SourceUnreadable(Exception):
@@ -31,27 +34,63 @@ class Quote:
     """
     What one list says of one model.
 
-    `prices` are USD per million by key: `default.input`, `long.flex.output`.
+    `prices` are USD per million by key: `default.input`, `long.flex.output`,
+    `tools.web_searches`; `serves` are the families that it says the model serves.
     """
 
     source: str
     prices: Mapping[str, Decimal]
     limits: Mapping[str, int] = field(default_factory=dict)
+    serves: tuple[str, ...] = ()
 
 
+# Unit → the name of its price, and how many millions of the unit are priced by it.
 _GENAI_UNITS = {
-    "input": "input_mtok",
-    "cached_input": "cache_read_mtok",
-    "cache_write_30m": "cache_write_mtok",
-    "output": "output_mtok",
+    "input": ("input_mtok", Decimal(1)),
+    "cached_input": ("cache_read_mtok", Decimal(1)),
+    "cache_write_30m": ("cache_write_mtok", Decimal(1)),
+    "output": ("output_mtok", Decimal(1)),
+    "audio_input": ("input_audio_mtok", Decimal(1)),
+    "cached_audio_input": ("cache_audio_read_mtok", Decimal(1)),
+    "audio_output": ("output_audio_mtok", Decimal(1)),
+    "image_input": ("input_image_mtok", Decimal(1)),
+    "cached_image_input": ("cache_image_read_mtok", Decimal(1)),
+    "image_output": ("output_image_mtok", Decimal(1)),
+    "audio_milliseconds": ("input_audio_hours", Decimal("3.6")),
+    "characters": ("input_mchars", Decimal(1)),
 }
+_GENAI_TOOLS = {"web_searches": "web_searches_kcount", "file_searches": "storage_searches_kcount"}
+# Unit → the name of its price, and how many of what is priced are a million of the unit.
 _LITELLM_UNITS = {
-    "input": "input_cost_per_token",
-    "cached_input": "cache_read_input_token_cost",
-    "cache_write_30m": "cache_creation_input_token_cost",
-    "cache_write_12h": "cache_creation_input_token_cost_above_12hr",
-    "output": "output_cost_per_token",
+    "input": ("input_cost_per_token", 1_000_000),
+    "cached_input": ("cache_read_input_token_cost", 1_000_000),
+    "cache_write_30m": ("cache_creation_input_token_cost", 1_000_000),
+    "cache_write_12h": ("cache_creation_input_token_cost_above_12hr", 1_000_000),
+    "output": ("output_cost_per_token", 1_000_000),
+    "audio_input": ("input_cost_per_audio_token", 1_000_000),
+    "cached_audio_input": ("cache_read_input_audio_token_cost", 1_000_000),
+    "audio_output": ("output_cost_per_audio_token", 1_000_000),
+    "image_input": ("input_cost_per_image_token", 1_000_000),
+    "cached_image_input": ("cache_read_input_image_token_cost", 1_000_000),
+    "image_output": ("output_cost_per_image_token", 1_000_000),
+    "audio_milliseconds": ("input_cost_per_second", 1_000),
+    "characters": ("input_cost_per_character", 1_000_000),
 }
+
+# What LiteLLM calls the kind of a model → the families that it serves.
+_LITELLM_MODES = {
+    "chat": ("chat", "responses"),
+    "responses": ("responses",),
+    "completion": ("completions",),
+    "embedding": ("embeddings",),
+    "image_generation": ("images",),
+    "audio_speech": ("speech",),
+    "audio_transcription": ("transcriptions",),
+    "realtime": ("realtime",),
+    "moderation": ("moderations",),
+}
+_LITELLM_PATHS = {"chat": "/v1/chat/completions", "responses": "/v1/responses"}
+_LITELLM_PROVIDERS = ("openai", "text-completion-openai")
 
 
 class GenaiPrices:
@@ -75,30 +114,35 @@ class GenaiPrices:
         if found is None or not found.is_match(model):
             return None
         prices: dict[str, Decimal] = {}
-        offered = {"default", *(v.when.get("service_tier", "") for v in found.price_variants or ())}
         for tier in TIERS:
-            if tier in offered:
-                row = found.get_prices(self._at, {"service_tier": tier})
-                prices |= _genai_row(tier, row)
+            asked = {"processing": "batch"} if tier == "batch" else {"service_tier": tier}
+            if tier == "default" or any(v.when == asked for v in found.price_variants or ()):
+                prices |= _genai_row(tier, found.get_prices(self._at, asked))
+        prices |= _genai_tools(found.get_prices(self._at, {}))
         context = {"context_window": found.context_window} if found.context_window else {}
         return Quote(self.name, prices, context)
 
 
 def _genai_row(tier: str, row: Any) -> dict[str, Decimal]:
     prices: dict[str, Decimal] = {}
-    for unit, name in _GENAI_UNITS.items():
+    for unit, (name, millions) in _GENAI_UNITS.items():
         price = getattr(row, name, None)
         if price is None:
             continue
         steps = getattr(price, "tiers", ())
-        prices[f"{tier}.{unit}"] = price.base if steps else price
+        prices[f"{tier}.{unit}"] = (price.base if steps else price) / millions
         for step in steps:
             if step.start == LONG_PROMPT_OVER:
-                prices[f"long.{tier}.{unit}"] = step.price
+                prices[f"long.{tier}.{unit}"] = step.price / millions
     # A tier whose input has no long price is not offered for long prompts at all.
     if f"long.{tier}.input" not in prices:
         prices = {key: price for key, price in prices.items() if not key.startswith("long.")}
     return prices
+
+
+def _genai_tools(row: Any) -> dict[str, Decimal]:
+    prices = {unit: getattr(row, name, None) for unit, name in _GENAI_TOOLS.items()}
+    return {f"{TOOLS}.{unit}": price * 1_000 for unit, price in prices.items() if price}
 
 
 def installed_litellm_file() -> Path | None:
@@ -125,16 +169,19 @@ class LiteLLMFile:
     def quote(self, model: str) -> Quote | None:
         """What it says of a model, or None."""
         found = self._models.get(model)
-        if not isinstance(found, dict) or found.get("litellm_provider") != "openai":
+        if not isinstance(found, dict) or found.get("litellm_provider") not in _LITELLM_PROVIDERS:
             return None
         prices: dict[str, Decimal] = {}
         for tier in TIERS:
-            suffix = "" if tier == "default" else f"_{tier}"
-            for unit, name in _LITELLM_UNITS.items():
+            suffix = {"default": "", "batch": "_batches"}.get(tier, f"_{tier}")
+            for unit, (name, times) in _LITELLM_UNITS.items():
                 for prefix, step in (("", ""), ("long.", "_above_272k_tokens")):
                     price = found.get(f"{name}{step}{suffix}")
                     if price is not None:
-                        prices[f"{prefix}{tier}.{unit}"] = Decimal(price) * 1_000_000
+                        prices[f"{prefix}{tier}.{unit}"] = Decimal(price) * times
+        search = found.get("search_context_cost_per_query", {}).get("search_context_size_medium")
+        if search is not None:
+            prices[f"{TOOLS}.web_searches"] = Decimal(search) * 1_000_000
         limits = {
             ours: found[theirs]
             for ours, theirs in (
@@ -143,7 +190,7 @@ class LiteLLMFile:
             )
             if isinstance(found.get(theirs), int)
         }
-        return Quote(self.name, prices, limits)
+        return Quote(self.name, prices, limits, _litellm_families(found))
 
     def chat_models(self) -> list[str]:
         """Every OpenAI model that it lists for chat completions."""
@@ -154,3 +201,12 @@ class LiteLLMFile:
             and about.get("litellm_provider") == "openai"
             and "/v1/chat/completions" in about.get("supported_endpoints", ())
         )
+
+
+def _litellm_families(found: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a model serves, by its kind; a list of its paths tells chat from responses."""
+    families = _LITELLM_MODES.get(found.get("mode", ""), ())
+    paths = found.get("supported_endpoints")
+    if not paths or len(families) == 1:
+        return families
+    return tuple(family for family in families if _LITELLM_PATHS[family] in paths)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -27,7 +28,6 @@ from gateway.price_sources import (
     installed_litellm_file,
 )
 from gateway.prices_update import (
-    UNITS,
     Disagreement,
     NotEnoughKnown,
     Outcome,
@@ -35,8 +35,10 @@ from gateway.prices_update import (
     update,
 )
 from metering.errors import MeteringError
+from metering.families import TOOL_UNITS
 from metering.rates import SHIPPED_CARD, ModelRow, RateCard
 from metering.tokens import encoding_for
+from metering.usage import Unit
 
 # Beyond the codes that every command shares (exits.py).
 CANNOT_READ, MUST_DECIDE, WOULD_CHANGE = 1, 10, 11
@@ -50,7 +52,7 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     card: Annotated[Path, typer.Option(help="The rate card.")] = SHIPPED_CARD,
 ) -> None:
-    """Print the rate card, in USD per million tokens."""
+    """Print the rate card, in USD per million of each unit."""
     try:
         read = RateCard.load(card)
         rows = read.rows_of(model) if model else tuple(read.models.values())
@@ -59,7 +61,7 @@ def show(
     if as_json:
         typer.echo(json.dumps([_as_json(row) for row in rows], indent=2))
         return
-    Console().print(_tiers_table(rows) if model else _models_table(rows))
+    Console().print(*(_tiers_tables(rows) if model else _models_tables(rows)), sep="\n")
 
 
 @app.command("update")
@@ -160,30 +162,48 @@ def _million(picodollars: int) -> str:
 def _table(*columns: str, title: str | None = None) -> Table:
     table = Table(box=box.SIMPLE, pad_edge=False, title=title)
     for column in columns:
-        table.add_column(column, no_wrap=True)
+        table.add_column(column, overflow="fold")
     return table
 
 
-_SHORT_UNITS = ("input", "cached", "write", "for 12 h", "output")
+def _priced(rows: Iterable[ModelRow]) -> list[Unit]:
+    """The units that any of these rows has a price for."""
+    return [unit for unit in Unit if any(unit in row.tiers["default"] for row in rows)]
 
 
-def _models_table(rows: tuple[ModelRow, ...]) -> Table:
-    table = _table("model", *_SHORT_UNITS, "valid from")
+def _words(unit: Unit) -> str:
+    """A unit as the head of a narrow column."""
+    return unit.value.replace("_", "\n")
+
+
+def _models_tables(rows: tuple[ModelRow, ...]) -> Iterator[Table]:
+    """A table of the default tier for each group of models that bill the same units."""
+    groups: dict[tuple[Unit, ...], list[ModelRow]] = {}
     for row in rows:
-        prices = _usd(row.tiers)["default"]
-        shown = (prices.get(unit, "") for unit in UNITS)
-        table.add_row(row.id, *shown, row.valid_from.date().isoformat())
-    return table
+        units = tuple(unit for unit in _priced([row]) if unit not in TOOL_UNITS)
+        groups.setdefault(units, []).append(row)
+    for units, group in groups.items():
+        table = _table("model", "serves", *map(_words, units), "valid from")
+        for row in group:
+            prices = _usd(row.tiers)["default"]
+            shown = (prices[unit] for unit in units)
+            day = row.valid_from.date().isoformat()
+            table.add_row(row.id, "\n".join(sorted(row.serves)), *shown, day)
+        yield table
 
 
-def _tiers_table(rows: tuple[ModelRow, ...]) -> Table:
-    table = _table("from", "prompt", "tier", *_SHORT_UNITS, title=rows[-1].id)
+def _tiers_tables(rows: tuple[ModelRow, ...]) -> Iterator[Table]:
+    """A table of units and tiers for each row of a model, short prompts and long."""
     for row in rows:
-        for prompt, tiers in (("any", row.tiers), (f"> {row.long_over:,}", row.long_tiers)):
-            for tier, prices in _usd(tiers).items():
-                day = row.valid_from.date().isoformat()
-                table.add_row(day, prompt, tier, *(prices.get(unit, "") for unit in UNITS))
-    return table
+        for prompt, tiers in (("", row.tiers), (f", above {row.long_over:,}", row.long_tiers)):
+            if not tiers:
+                continue
+            title = f"{row.id} from {row.valid_from.date().isoformat()}{prompt}"
+            table = _table("unit", *tiers, title=title)
+            shown = _usd(tiers)
+            for unit in _priced([row]):
+                table.add_row(unit.value, *(prices.get(unit, "") for prices in shown.values()))
+            yield table
 
 
 def _disagreements_table(
