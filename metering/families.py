@@ -93,12 +93,14 @@ def missing_units(families: Iterable[str], priced: Collection[Unit]) -> list[Uni
     """
     What a tier would have to price besides to serve these families; [] when it can.
 
-    Where a family has alternatives it is what the nearest one lacks.
+    Where a family has alternatives it is what the nearest one lacks: the one that lacks
+    least and, of two of those, the one of which more is there.
     """
-    lacking = frozenset[Unit]().union(
-        *(
-            min((units - frozenset(priced) for units in UNITS_OF_FAMILY[family]), key=len)
-            for family in families
+    found = frozenset(priced)
+    lacking: set[Unit] = set()
+    for family in families:
+        nearest = min(
+            UNITS_OF_FAMILY[family], key=lambda units: (len(units - found), -len(units & found))
         )
-    )
+        lacking |= nearest - found
     return sorted(lacking)

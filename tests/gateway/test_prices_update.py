@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -36,7 +37,7 @@ def quote(source: str = "a list", **changes: str) -> Quote:
 
 def card(**row: Any) -> dict[str, Any]:
     made = {"valid_from": date(2026, 1, 1), "source": "before", "tiers": {"default": dict(FULL)}}
-    return {"model": [{"id": "gpt-x", "row": [made | row]}]}
+    return {"model": [{"id": "gpt-x", "serves": ["chat"], "row": [made | row]}]}
 
 
 def test_prices_that_have_not_changed_change_nothing() -> None:
@@ -90,20 +91,23 @@ def test_model_that_one_list_knows_needs_a_decision() -> None:
 
 
 def test_cache_writes_are_filled_in_the_dearer_way() -> None:
-    """Kept for 12 hours: twice the input where writes are billed at all."""
+    """Kept for 12 hours: twice those of 30 minutes where writes are billed at all."""
     writes = {"default_cache_write_30m": "2.5"}
     outcome = update(card(), {"gpt-x": (quote(**writes), quote(**writes))}, valid_from=DAY)
     new = outcome.card["model"][0]["row"][-1]["tiers"]["default"]
 
-    assert (new["cache_write_30m"], new["cache_write_12h"]) == ("2.5", "4")
+    assert (new["cache_write_30m"], new["cache_write_12h"]) == ("2.5", "5")
 
 
 def test_new_model_needs_both_lists_and_its_limits() -> None:
     """Without max_output there would be no ceiling."""
     limits = {"context_window": 9, "max_input": 8, "max_output": 4}
-    full = Quote("a list", quote().prices, limits)
+    full = Quote("a list", quote().prices, limits, ("responses",))
 
-    assert new_model("gpt-y", "o200k_base", full, quote())["max_output"] == 4
+    made = new_model("gpt-y", "o200k_base", full, quote())
+    assert (made["max_output"], made["serves"]) == (4, ["responses"])
+    with pytest.raises(NotEnoughKnown, match="which endpoints it serves"):
+        new_model("gpt-y", "o200k_base", replace(full, serves=()), quote())
     with pytest.raises(NotEnoughKnown, match="not in both lists"):
         new_model("gpt-y", "o200k_base", full, None)
     with pytest.raises(NotEnoughKnown, match="neither list says its context_window"):
@@ -124,7 +128,7 @@ def here(tmp_path: Path) -> Path:
     """A card of one model that genai-prices knows, to be written over."""
     shipped = tomllib.loads(SHIPPED_CARD.read_text("utf-8"))
     model = next(model for model in shipped["model"] if model["id"] == "gpt-4o-mini")
-    write_card(tmp_path / "card.toml", {"model": [model]})
+    write_card(tmp_path / "card.toml", {"tools": shipped["tools"], "model": [model]})
     return tmp_path
 
 
@@ -222,8 +226,20 @@ def test_unknown_model_is_an_error() -> None:
 
 
 def test_card_is_shown_as_a_table() -> None:
-    """One line a model."""
-    result = CliRunner().invoke(app, ["show"])
+    """One line a model, in a table of those that bill the same units."""
+    result = CliRunner().invoke(app, ["show"], env={"COLUMNS": "160"})
 
     assert result.exit_code == 0
     assert all(model in result.stdout for model in RateCard.load().models)
+    assert "milliseconds" in result.stdout
+
+
+def test_model_is_shown_with_every_unit_and_tier() -> None:
+    """A table of the short prompt and one of the long."""
+    result = CliRunner().invoke(app, ["show", "gpt-6-sol"])
+    lines = [line.split() for line in result.stdout.splitlines()]
+
+    assert ["unit", "default", "flex", "priority", "batch"] in lines
+    assert ["output", "10", "5", "20", "5"] in lines
+    assert ["output", "15", "7.5", "30", "7.5"] in lines
+    assert ["containers", "30000", "30000", "30000", "30000"] in lines

@@ -26,7 +26,8 @@ CHAT_UNITS = (
     Unit.CACHE_WRITE_12H,
     Unit.OUTPUT,
 )
-RATES = [rate for row in CARD.models.values() for rate in row.rates.values()]
+TEXT = [row for row in CARD.models.values() if row.serves & {"chat", "responses"}]
+RATES = [rate for row in TEXT for rate in row.rates.values()]
 
 rates = st.sampled_from(RATES)
 usages = st.builds(Usage, st.dictionaries(st.sampled_from(CHAT_UNITS), st.integers(0, 600_000)))
@@ -81,10 +82,11 @@ def test_explicit_zero_costs_nothing() -> None:
 
 def test_unit_without_a_price_is_refused() -> None:
     """An unknown price is never zero."""
-    with pytest.raises(UnitNotPriced, match="web_searches of the model gpt-6-luna"):
-        CARD.rate("gpt-6-luna").cost(Usage({Unit.WEB_SEARCHES: 1}))
+    with pytest.raises(UnitNotPriced, match="audio_input of the model gpt-6-luna"):
+        CARD.rate("gpt-6-luna").cost(Usage({Unit.AUDIO_INPUT: 1}))
     with pytest.raises(UnitNotPriced):
-        CARD.rate("gpt-6-luna").ceiling_cost(Usage({Unit.WEB_SEARCHES: 1}))
+        CARD.rate("gpt-6-luna").ceiling_cost(Usage({Unit.AUDIO_INPUT: 1}))
+    assert not CARD.rate("gpt-6-luna").prices(Unit.AUDIO_INPUT)
 
 
 @pytest.mark.parametrize("name", ["gpt-5.6", "gpt-5.6-sol"])
@@ -96,7 +98,8 @@ def test_alias_and_id_are_one_row(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     ["", "gpt-6-lunar", "GPT-6-LUNA", "gpt-6.2-sol", "gpt-4", "gpt-3.5-turbo", "o1", "o4-mini",
-     "ft:gpt-4.1-2025-04-14:acme::x", "gpt-6-luna-2026-99-99", "gpt-5.5-pro"],
+     "ft:gpt-4.1-2025-04-14:acme::x", "gpt-6-luna-2026-99-99", "gpt-image-2.6-flare",
+     "computer-use-preview"],
 )  # fmt: skip
 def test_model_that_is_not_listed_is_refused(name: str) -> None:
     """Neither a guess nor a prefix finds a price; what was shut down is gone."""
@@ -104,36 +107,30 @@ def test_model_that_is_not_listed_is_refused(name: str) -> None:
         CARD.find(name)
 
 
-def test_every_current_chat_model_is_on_the_card() -> None:
+def test_every_current_model_is_on_the_card() -> None:
     """The list of the design, without what has no published price."""
-    assert set(CARD.models) == {
-        "gpt-6-astra",
-        "gpt-6-sol",
-        "gpt-6-luna",
-        "gpt-6.1-sol",
-        "gpt-6.1-terra",
-        "gpt-6-cyber",
-        "gpt-6-rosalind",
-        "gpt-5.6-sol",
-        "gpt-5.6-terra",
-        "gpt-5.6-luna",
-        "gpt-5.6-cyber",
-        "gpt-5.5",
-        "gpt-5.4",
-        "gpt-5.4-mini",
-        "gpt-5.4-nano",
-        "gpt-5.2",
-        "gpt-5.1",
-        "gpt-5",
-        "gpt-5-mini",
-        "gpt-5-nano",
-        "chat-latest",
-        "gpt-4.1",
-        "gpt-4.1-mini",
-        "gpt-4o",
-        "gpt-4o-mini",
-        "o3",
-    }
+    assert {row.id for row in CARD.models.values() if "chat" in row.serves} == set(CHAT.split())
+    assert {row.id for row in TEXT} == {*CHAT.split(), *RESPONSES_ONLY.split()}
+    assert CARD.models.keys() - {row.id for row in TEXT} == set(OTHERS.split())
+
+
+CHAT = (
+    "gpt-6-astra gpt-6-sol gpt-6-luna gpt-6.1-sol gpt-6.1-terra gpt-6-cyber gpt-6-rosalind "
+    "gpt-5.6-sol gpt-5.6-terra gpt-5.6-luna gpt-5.6-cyber gpt-5.5 gpt-5.4 gpt-5.4-mini "
+    "gpt-5.4-nano gpt-5.2 gpt-5.1 gpt-5 gpt-5-mini gpt-5-nano chat-latest gpt-4.1 gpt-4.1-mini "
+    "gpt-4o gpt-4o-mini o3 gpt-audio-1.5 gpt-audio gpt-audio-mini "
+    "gpt-4o-audio-preview-2025-06-03 gpt-4o-mini-audio-preview-2024-12-17"
+)
+RESPONSES_ONLY = "gpt-5.5-pro gpt-5.4-pro gpt-5.3-codex gpt-5.2-pro gpt-5-pro o3-pro"
+OTHERS = (
+    "gpt-realtime-2.1 gpt-realtime-2.1-mini gpt-realtime-2 gpt-realtime-1.5 gpt-realtime "
+    "gpt-realtime-mini gpt-4o-mini-realtime-preview-2024-12-17 gpt-image-2.5-sunburst "
+    "gpt-image-2.5-flare gpt-image-2 gpt-image-1.5 chatgpt-image-latest gpt-image-1-mini "
+    "gpt-image-1 gpt-transcribe gpt-4o-transcribe gpt-4o-transcribe-diarize "
+    "gpt-4o-mini-transcribe whisper-1 gpt-4o-mini-tts tts-1 tts-1-hd text-embedding-3-small "
+    "text-embedding-3-large text-embedding-ada-002 gpt-3.5-turbo-instruct davinci-002 "
+    "babbage-002 omni-moderation-latest"
+)
 
 
 def test_every_unit_of_a_chat_reply_has_a_price_in_every_tier() -> None:
@@ -142,7 +139,7 @@ def test_every_unit_of_a_chat_reply_has_a_price_in_every_tier() -> None:
 
     for rate in RATES:
         assert rate.cost(everything).pico > 0
-    assert all(ChatCompletions.family in row.serves for row in CARD.models.values())
+    assert all(ChatCompletions.family in CARD.find(model).serves for model in CHAT.split())
 
 
 def test_fast_is_another_name_of_priority() -> None:
