@@ -17,10 +17,10 @@ GENAI = GenaiPrices(datetime(2026, 11, 22, tzinfo=UTC))
 DAY = date(2026, 12, 1)
 
 
-def quote(serves: tuple[str, ...] = (), **prices: str) -> Quote:
+def quote(**prices: str) -> Quote:
     """A quote; `default__input` is the price `default.input`."""
     named = {key.replace("__", "."): Decimal(price) for key, price in prices.items()}
-    return Quote("a list", named, {}, serves)
+    return Quote("a list", named)
 
 
 def litellm(tmp_path: Path, **about: Any) -> Quote | None:
@@ -53,11 +53,10 @@ def test_genai_prices_have_a_tier_of_batches_and_prices_of_tools() -> None:
     found = GENAI.quote("gpt-6-sol")
 
     assert found is not None
-    assert (found.prices["batch.output"], found.prices["long.batch.output"]) == (5, Decimal("7.5"))
-    assert (found.prices["tools.web_searches"], found.prices["tools.file_searches"]) == (
-        10_000,
-        2_500,
-    )
+    assert found.prices["batch.output"] == 5
+    assert found.prices["long.batch.output"] == Decimal("7.5")
+    assert found.prices["tools.web_searches"] == 10_000
+    assert found.prices["tools.file_searches"] == 2_500
     assert not [key for key in found.prices if key.startswith("ultrafast.")]
 
 
@@ -167,8 +166,14 @@ def test_tier_that_cannot_price_a_call_is_not_offered() -> None:
     assert prices.keys() == {"default.input", "default.output"}
 
 
-def card(serves: str, decided: dict[str, str] | None = None, **prices: str) -> dict[str, Any]:
-    row = {"valid_from": date(2026, 1, 1), "source": "before", "tiers": {"default": prices}}
+def card(
+    serves: str, prices: dict[str, str], decided: dict[str, str] | None = None
+) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "valid_from": date(2026, 1, 1),
+        "source": "before",
+        "tiers": {"default": prices},
+    }
     row |= {"decided": decided} if decided else {}
     return {
         "tools": {"web_searches": "10000"},
@@ -188,7 +193,7 @@ LISTED = {"default__input": "2", "default__output": "10"}
 def test_tool_that_costs_what_the_card_says_is_not_written_to_the_row() -> None:
     """One price for every model stands in one place."""
     listed = quote(**LISTED, tools__web_searches="10000.0")
-    outcome = updated(card("chat", **TEXT), listed, listed)
+    outcome = updated(card("chat", TEXT), listed, listed)
 
     assert (outcome.changes, outcome.disagreements) == ([], [])
 
@@ -196,7 +201,7 @@ def test_tool_that_costs_what_the_card_says_is_not_written_to_the_row() -> None:
 def test_tool_with_another_price_is_written_to_every_tier_of_the_row() -> None:
     """As both lists have it."""
     listed = quote(**LISTED, batch__input="1", batch__output="5", tools__web_searches="25000")
-    new = updated(card("chat", **TEXT), listed, listed).card["model"][0]["row"][-1]
+    new = updated(card("chat", TEXT), listed, listed).card["model"][0]["row"][-1]
 
     assert new["tiers"]["default"] == TEXT | {"web_searches": "25000"}
     assert new["tiers"]["batch"]["web_searches"] == "25000"
@@ -206,7 +211,7 @@ def test_tool_with_another_price_is_written_to_every_tier_of_the_row() -> None:
 def test_price_of_a_tool_that_was_decided_stands(decided: bool) -> None:
     """A list may have the price of the other one of two tools, or of none."""
     why = {"tools.web_searches": "the dearer"} if decided else None
-    before = card("chat", why, **TEXT, web_searches="25000")
+    before = card("chat", TEXT | {"web_searches": "25000"}, why)
     outcome = updated(before, quote(**LISTED, tools__web_searches="10000"), quote(**LISTED))
 
     assert (outcome.changes == []) is decided
@@ -216,7 +221,7 @@ def test_price_of_a_tool_that_was_decided_stands(decided: bool) -> None:
 def test_model_that_lacks_a_price_is_not_written() -> None:
     """A person is told which."""
     listed = quote(default__input="2")
-    outcome = updated(card("completions", input="2", output="8"), listed, listed)
+    outcome = updated(card("completions", {"input": "2", "output": "8"}), listed, listed)
 
     assert [found.key for found in outcome.disagreements] == ["default.output"]
     assert outcome.changes == []

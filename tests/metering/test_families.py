@@ -243,6 +243,21 @@ def test_tools_cost_the_same_with_every_model_that_may_use_them() -> None:
     assert Unit.WEB_SEARCHES not in row_of("embeddings", [Unit.INPUT], TOOLS).tiers["default"]
 
 
+def test_tool_of_a_long_prompt_costs_what_it_does_with_a_short_one() -> None:
+    """A row that sets its own price of a search need not say it twice."""
+    prices = dict.fromkeys((unit.value for unit in TEXT), "1")
+    long_prompt = {"over": 5, "tiers": {"default": prices}}
+    row = {
+        "valid_from": "2026-11-01",
+        "source": "a test",
+        "tiers": {"default": prices | {"web_searches": "25000"}},
+        "long_prompt": long_prompt,
+    }
+    read = read_row(LIMITS | {"serves": ["chat"]}, row, TOOLS)
+
+    assert read.long_tiers["default"][Unit.WEB_SEARCHES] == 25_000 * 10**6
+
+
 def test_price_of_a_tool_is_part_of_the_version() -> None:
     """A search that became dearer is rated again at what it cost then."""
     dearer = read_tools({"tools": {"web_searches": "10001"}})
