@@ -55,6 +55,7 @@ def update(
     """
     outcome = Outcome(deepcopy(dict(card)))
     for model in outcome.card["model"]:
+        model.setdefault("row", [])  # A person put it on the card, with the limits it has.
         first, second = (
             quote and fitted(quote, model["serves"])
             for quote in quotes.get(model["id"], (None, None))
@@ -248,7 +249,10 @@ def new_model(
     limits = {**first.limits, **second.limits}
     missing = {"context_window", "max_input", "max_output"} - limits.keys()
     if missing:
-        raise NotEnoughKnown(f"{name}: neither list says its {', '.join(sorted(missing))}")
+        raise NotEnoughKnown(
+            f"{name}: neither list says its {', '.join(sorted(missing))}; put a [[model]] with "
+            "them on the card, without a row, and run this again"
+        )
     serves = second.serves or first.serves
     if not serves:
         raise NotEnoughKnown(f"{name}: neither list says which endpoints it serves")

@@ -235,3 +235,13 @@ def test_new_model_that_is_free_has_a_tier_without_prices() -> None:
     outcome = updated({"model": [made]}, listed, listed)
 
     assert outcome.card["model"][0]["row"][0]["tiers"] == {"default": {}}
+
+
+def test_model_that_a_person_put_on_the_card_gets_its_first_row() -> None:
+    """No list has the limits of images, so a person writes them, and the lists the prices."""
+    listed = quote(default__input="5", default__image_input="8", default__output="30")
+    outcome = updated({"model": [{"id": "gpt-x", "serves": ["images"]}]}, listed, listed)
+    (row,) = outcome.card["model"][0]["row"]
+
+    assert row["valid_from"] == DAY
+    assert row["tiers"]["default"]["image_output"] == "30"
