@@ -14,11 +14,8 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from gateway.errors import (
-    FeatureLimitExceeded,
-    FeatureNotAllowed,
-    ModelNotAllowed,
-)
+from gateway.errors import FeatureLimitExceeded
+from gateway.permission import check_bounds, check_model, feature_rule
 from gateway.read_call import Labels
 from metering.call import Call
 from metering.errors import CostNotBounded, ModelNotPriced
@@ -114,18 +111,19 @@ class Quotes:
         """
         meter = self._meters[call.endpoint]
         meter.read(call)
-        rule = self._feature_rule(holder, labels)
+        rule = feature_rule(self._tariff, holder, labels)
         at = datetime.now(UTC)
-        row = self._row(call, holder, meter, rule, labels, at)
+        row = self._card().find(call.model, at=at)
+        if meter.family not in row.serves:
+            raise ModelNotPriced(call.model)
+        check_model(call.model, row, tariff=self._tariff, holder=holder, rule=rule, labels=labels)
         rate = _rate_of(row, meter.tier(call))
         output_limit = meter.output_limit(call, self._limits(row, rule))
         asked_for_usage = meter.asks_for_usage(call)
         body = _prepared(meter, call, output_limit)
         most = meter.ceiling(call, row, output_limit=output_limit)
         if rule is not None:
-            # A prediction is billed as output where it was wrong.
-            output_tokens = output_limit + most.extra_output
-            _check_bounds(labels, rule, n=most.choices, output_tokens=output_tokens)
+            check_bounds(labels, rule, most)
         return Quote(
             call=call,
             meter=meter,
@@ -240,46 +238,6 @@ class Quotes:
             # The row was taken off the card while the call ran: what was held prices it.
             return quote.rate, None
 
-    def _feature_rule(self, holder: KeyHolder, labels: Labels) -> FeatureRule | None:
-        feature = labels.feature
-        if feature is None or feature not in self._tariff.features:
-            return None
-        if feature not in holder.scopes.features:
-            raise FeatureNotAllowed(
-                f"the feature {feature!r} has a price of its own and this key does not list it; "
-                "ask for a key with it in its scopes, or use another feature name"
-            )
-        return self._tariff.rule_of(feature, True)
-
-    def _row(
-        self,
-        call: Call,
-        holder: KeyHolder,
-        meter: Meter,
-        rule: FeatureRule | None,
-        labels: Labels,
-        at: datetime,
-    ) -> ModelRow:
-        row = self._card().find(call.model, at=at)
-        if meter.family not in row.serves:
-            raise ModelNotPriced(call.model)
-        allowed = holder.scopes.models
-        if not self._tariff.allows(row.id) or (
-            allowed and row.id not in allowed and call.model not in allowed
-        ):
-            raise ModelNotAllowed(
-                f"the model {call.model!r} is not allowed for this key; "
-                "GET /v1/models lists those that are",
-                param="model",
-            )
-        if rule is not None and rule.models and row.id not in rule.models:
-            raise ModelNotAllowed(
-                f"the feature {labels.feature!r} may use {', '.join(sorted(rule.models))}, "
-                f"not {call.model!r}",
-                param="model",
-            )
-        return row
-
     def _limits(self, row: ModelRow, rule: FeatureRule | None) -> OutputLimits:
         default = min(self._default_max_output_tokens, row.max_output)
         if rule is not None and rule.max_output_tokens is not None:
@@ -305,17 +263,3 @@ def _rate_of(row: ModelRow, tier: str) -> Rate:
     if rate is None:
         raise CostNotBounded("service_tier", f"{row.id} has no price in the tier {tier!r}")
     return rate
-
-
-def _check_bounds(labels: Labels, rule: FeatureRule, *, n: int, output_tokens: int) -> None:
-    bounds = (
-        ("n", n, rule.max_n),
-        ("max_completion_tokens", output_tokens, rule.max_output_tokens),
-    )
-    for param, asked, most in bounds:
-        if most is not None and asked > most:
-            raise FeatureLimitExceeded(
-                f"{param} is {asked} and the feature {labels.feature!r} covers {most}; "
-                f"lower {param}",
-                param=param,
-            )

@@ -51,6 +51,7 @@ INPUT_TOKENS = frozenset(
 )
 OUTPUT_TOKENS = frozenset({Unit.OUTPUT, Unit.AUDIO_OUTPUT, Unit.IMAGE_OUTPUT})
 TOKENS = INPUT_TOKENS | OUTPUT_TOKENS
+TEXT = frozenset({Unit.INPUT, Unit.OUTPUT})
 
 
 class Usage(Mapping[Unit, int]):
