@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from collections.abc import Awaitable
+from dataclasses import dataclass, field, replace
 from time import monotonic, time
 from typing import Protocol
 
@@ -19,10 +20,9 @@ from storage.replays import Name
 
 
 class Recorded(Protocol):
-    """A reply that is being recorded; `over` is set when that has come to its end."""
+    """A reply that is being recorded."""
 
-    @property
-    def over(self) -> asyncio.Event: ...
+    def settled_after(self, ended: Settlement | Awaitable[Settlement]) -> Awaitable[Settlement]: ...
 
 
 @dataclass(slots=True)
@@ -162,15 +162,14 @@ class MeteredCall:
         """Whether the usage must be counted, which blocks."""
         return not self.is_free() and self.reader is not None and self.reader.source != "reported"
 
-    async def counted_settlement(self) -> Settlement:
-        """The same as `settlement`, counted in a thread."""
-        return await asyncio.to_thread(self.settlement)
+    def counted_settlement(self) -> Awaitable[Settlement]:
+        """The same as `settlement`, counted in a thread: of the call as it is at this moment."""
+        return self._counted(replace(self))
 
-    async def settlement_once_kept(self) -> Settlement:
-        """The same, when the reply has been kept for who repeats the call, or never will be."""
-        assert self.recording is not None
-        await self.recording.over.wait()
-        return await self.counted_settlement() if self.needs_counting() else self.settlement()
+    async def _counted(self, ended: MeteredCall) -> Settlement:
+        settlement = await asyncio.to_thread(ended.settlement)
+        self.used, self.flagged = ended.used, ended.flagged
+        return settlement
 
     def is_free(self) -> bool:
         """

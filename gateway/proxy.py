@@ -10,6 +10,7 @@ cancel it.
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable
 from time import monotonic
 from typing import Any
 
@@ -28,6 +29,7 @@ from gateway.read_call import ClientLeft
 from gateway.relay import Drains, Receive, Send, relay_stream
 from gateway.replays import Recording, Replays, check_in_time
 from gateway.reply import Reply, figure_comment, figure_headers, held_headers
+from gateway.settlement import Settlement
 from gateway.tally import Tally
 from gateway.upstream import Upstream, UpstreamEndpoint, UpstreamReply, reply_headers
 from gateway.upstream_answers import ERROR_BODY_MOST_BYTES, our_fault, without_ours
@@ -205,12 +207,10 @@ class Proxy:
         if metered.settled:
             return
         metered.settled = True
-        if metered.recording is not None:
-            self._settler.settle_when(metered.settlement_once_kept())
-        elif metered.needs_counting():
-            self._settler.settle_when(metered.counted_settlement())
+        if metered.needs_counting():
+            self._hand_over(metered, metered.counted_settlement())
         else:
-            self._settler.settle(metered.settlement())
+            self._hand_over(metered, metered.settlement())
 
     async def _settle_now(self, metered: MeteredCall) -> None:
         """The same where the reply shows the charge: a usage that is missing is counted first."""
@@ -219,10 +219,15 @@ class Proxy:
         else:
             settlement = metered.settlement()
         metered.settled = True
+        self._hand_over(metered, settlement)
+
+    def _hand_over(self, metered: MeteredCall, ended: Settlement | Awaitable[Settlement]) -> None:
         if metered.recording is not None:
-            self._settler.settle_when(metered.settlement_once_kept())
+            self._settler.settle_when(metered.recording.settled_after(ended))
+        elif isinstance(ended, Settlement):
+            self._settler.settle(ended)
         else:
-            self._settler.settle(settlement)
+            self._settler.settle_when(ended)
 
     async def _tell(self, error: Exception, answer: Reply, metered: MeteredCall | None) -> None:
         """Say what went wrong: as a reply, or as the last event of a stream that is cut."""

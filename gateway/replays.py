@@ -13,6 +13,7 @@ import asyncio
 import logging
 import zlib
 from base64 import b64decode, b64encode
+from collections.abc import Awaitable
 from time import monotonic
 from typing import Any
 
@@ -21,6 +22,7 @@ import msgspec
 from gateway.metered_call import MeteredCall
 from gateway.relay import Send
 from gateway.reply import Reply
+from gateway.settlement import Settlement
 from storage.errors import CallInFlight, StorageError
 from storage.replays import CLAIM_LASTS_S
 from storage.replays import Replays as Store
@@ -90,9 +92,8 @@ class Recording:
     """
     A reply that is noted while it is passed on.
 
-    Attributes:
-        over: Set when it is kept, or will never be; the settlement waits for it, so that
-            a call which is settled and has no reply can be told from one that is on its way.
+    The settlement waits until it is kept, or will never be: so a call which is settled and
+    has no reply can be told from one whose reply is on its way.
     """
 
     def __init__(self, call: MeteredCall, send: Send, store: Store, *, most_bytes: int) -> None:
@@ -103,7 +104,8 @@ class Recording:
         self._whole: Whole | None = None
         self._pieces: list[bytes] = []
         self._length = 0
-        self.over = asyncio.Event()
+        self._over = asyncio.Event()
+        self._ended: asyncio.Future[Settlement] | None = None
 
     async def __call__(self, message: dict[str, Any]) -> None:
         """Pass a message on; the last one once the reply is kept."""
@@ -111,14 +113,27 @@ class Recording:
             self._whole = Whole(message["status"], list(message["headers"]), b"")
         else:
             self._note(message.get("body", b""))
-            if not message.get("more_body", False) and not self.over.is_set():
+            if not message.get("more_body", False) and not self._over.is_set():
                 await self._conclude()
         await self._send(message)
 
     def close(self) -> None:
         """There will be no more of it; what has not ended is not kept."""
         self._pieces.clear()
-        self.over.set()
+        self._over.set()
+
+    def settled_after(self, ended: Settlement | Awaitable[Settlement]) -> Awaitable[Settlement]:
+        """How the call ended, decided now, once its reply is kept or will never be."""
+        if isinstance(ended, Settlement):
+            self._ended = asyncio.get_running_loop().create_future()
+            self._ended.set_result(ended)
+        else:
+            self._ended = asyncio.ensure_future(ended)
+        return self._once_over(self._ended)
+
+    async def _once_over(self, ended: asyncio.Future[Settlement]) -> Settlement:
+        await self._over.wait()
+        return await ended
 
     def _note(self, piece: bytes) -> None:
         self._length += len(piece)
