@@ -43,6 +43,23 @@ class OpenCalls:
     def add(self, call: OpenCall) -> None:
         self._calls[call.id] = call
 
+    async def ended(self, id: str, cost: Credits) -> bool:
+        """
+        Note what a call has cost, for good; False when it is not held any more.
+
+        Whoever sweeps it from now on charges just that.
+
+        Raises:
+            LedgerUnavailable: It may or may not be noted.
+        """
+        call = self._calls.get(id)
+        if call is None:
+            return False
+        call.metered = lambda: cost
+        return await self._balances.renew(
+            business=call.business, id=id, lease_s=self._lease_s, metered=cost, is_exact=True
+        )
+
     def remove(self, id: str) -> None:
         self._calls.pop(id, None)
 

@@ -134,7 +134,9 @@ def make_main_path(
         open_calls=loops.open_calls,
         drains=drains,
         tally=loops.metrics.tally,
-        replays=Replays(replays, reply_max_bytes=settings.idempotency.reply_max_bytes),
+        replays=Replays(
+            replays, loops.open_calls, reply_max_bytes=settings.idempotency.reply_max_bytes
+        ),
         access_log=access_log,
         out_of_credits_status=settings.credits.out_of_credits_status,
     )

@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 
 from gateway.metered_call import MeteredCall
+from gateway.open_calls import OpenCalls
 from gateway.relay import Send
 from gateway.reply import Reply
 from gateway.settlement import Settlement
@@ -50,8 +51,9 @@ class Replays:
         reply_max_bytes: Longer replies are not kept; a repeated call is then told so.
     """
 
-    def __init__(self, store: Store, *, reply_max_bytes: int) -> None:
+    def __init__(self, store: Store, open_calls: OpenCalls, *, reply_max_bytes: int) -> None:
         self._store = store
+        self._open_calls = open_calls
         self._reply_max_bytes = reply_max_bytes
 
     async def answered(self, call: MeteredCall, answer: Reply) -> bool:
@@ -67,7 +69,11 @@ class Replays:
         kept = await self._store.claim(business=business, name=call.name, id=call.id)
         if kept is None:
             answer.send = call.recording = Recording(
-                call, answer.send, self._store, most_bytes=self._reply_max_bytes
+                call,
+                answer.send,
+                self._store,
+                self._open_calls,
+                most_bytes=self._reply_max_bytes,
             )
             return False
         call.id, call.is_replay = kept.id, True
@@ -96,10 +102,19 @@ class Recording:
     has no reply can be told from one whose reply is on its way.
     """
 
-    def __init__(self, call: MeteredCall, send: Send, store: Store, *, most_bytes: int) -> None:
+    def __init__(
+        self,
+        call: MeteredCall,
+        send: Send,
+        store: Store,
+        open_calls: OpenCalls,
+        *,
+        most_bytes: int,
+    ) -> None:
         self._call = call
         self._send = send
         self._store = store
+        self._open_calls = open_calls
         self._most_bytes = most_bytes
         self._whole: Whole | None = None
         self._pieces: list[bytes] = []
@@ -154,7 +169,7 @@ class Recording:
         self.close()
 
     async def _keep(self, whole: Whole) -> None:
-        if self._length > self._most_bytes:
+        if self._length > self._most_bytes or not await self._is_paid_for():
             return
         whole.body = b"".join(self._pieces)
         reply = await _in_thread_if_long(packed, whole)
@@ -163,6 +178,21 @@ class Recording:
         business = call.holder.business
         if not await self._store.keep(business=business, name=call.name, id=call.id, reply=reply):
             log.warning("reply_not_kept", extra={"id": call.id, "error": "no room, or no key"})
+
+    async def _is_paid_for(self) -> bool:
+        """
+        Have the price noted first, so that no reply is kept that would be free.
+
+        A gateway that dies before it settles is charged for by the sweep. Who was swept
+        already is not sure to settle, so its reply is not kept.
+        """
+        if self._ended is None:
+            return False
+        # Who waits here may be given up; the settlement must not.
+        await asyncio.wait([self._ended])
+        if self._ended.cancelled() or self._ended.exception() is not None:
+            return False  # The settler says why.
+        return await self._open_calls.ended(self._call.id, self._ended.result().amount)
 
     async def _let_go(self) -> None:
         call = self._call

@@ -92,11 +92,19 @@ class Balances:
             return hold_from(answer, id=id, business=business, limits=limits)
         raise refusal_of_hold(answer, ceiling, floor, limits)
 
-    async def renew(self, *, business: str, id: str, lease_s: float, metered: Credits) -> bool:
-        """Extend a running call's lease and note its cost so far; False when it is gone."""
+    async def renew(
+        self, *, business: str, id: str, lease_s: float, metered: Credits, is_exact: bool = False
+    ) -> bool:
+        """
+        Extend a call's lease and note what it has cost so far; False when it is gone.
+
+        Args:
+            is_exact: It has ended, and this is its price: a higher figure gives way.
+        """
         p = redis_keys.partition_of(business)
         keys = (redis_keys.meta(p), redis_keys.holds(p, business), redis_keys.deadlines(p))
-        arguments = (business, id, _milliseconds(lease_s), _text(metered))
+        exact = ("exact",) if is_exact else ()
+        arguments = (business, id, _milliseconds(lease_s), _text(metered), *exact)
         answer = await self._fenced.ask("renew", p, keys, arguments)
         return bool(answer[0] == "OK")
 

@@ -63,6 +63,8 @@ class Ledger:
 
     async def renew(self, metered: str = "0", *, id: str = HOLD, **more: str) -> list[Any]:
         arguments = [more.get("epoch", "1"), BUSINESS, id, more.get("lease", "60000"), metered]
+        if "exact" in more:
+            arguments.append(more["exact"])
         return await self._scripts.call("renew", [META, HOLDS, DEADLINES], arguments)
 
     async def settle(self, amount: str = "10", *, id: str = HOLD, **more: str) -> list[Any]:

@@ -192,6 +192,17 @@ async def test_a_renewal_extends_the_lease_and_never_lowers_the_checkpoint(
     assert (await ledger.settle("0", mode="sweep", outcome="orphaned"))[0] == "ALIVE"
 
 
+async def test_an_exact_price_takes_the_place_of_a_higher_figure(ledger: Ledger) -> None:
+    """The call has ended; whoever sweeps it charges just that."""
+    await ledger.open("100")
+    await ledger.hold("10", lease="1")
+    await ledger.renew("9")
+    assert await ledger.renew("4", exact="exact", lease="1") == ["OK", 4]
+    await ledger.until_overdue()
+
+    assert (await ledger.settle("0", mode="sweep", outcome="orphaned"))[2] == 4
+
+
 async def test_a_renewal_of_a_settled_hold_is_gone(ledger: Ledger) -> None:
     """GONE, and nothing changes."""
     await ledger.open("100")

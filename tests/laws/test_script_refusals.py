@@ -96,6 +96,7 @@ async def test_an_argument_that_is_no_plain_number_is_refused(ledger: Ledger, ba
     assert await ledger.hold("10", lease=bad) == ["BAD", 2]
     assert await ledger.renew(bad, id=OTHER) == ["BAD", 2]
     assert await ledger.renew("1", id=OTHER, lease=bad) == ["BAD", 2]
+    assert await ledger.renew("1", id=OTHER, exact=bad) == ["BAD", 2]
     assert await ledger.settle(bad, id=OTHER) == ["BAD", 2]
     assert await ledger.settle("1", id=OTHER, granted=bad) == ["BAD", 2]
     assert await ledger.credit(bad, "add", "1") == ["BAD", 2]
