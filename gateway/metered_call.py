@@ -16,7 +16,7 @@ from metering.tariff import Charge
 from metering.usage import Usage
 from storage.balances import Hold
 from storage.keys import KeyHolder
-from storage.replays import Name
+from storage.replays import Claim, Name
 
 
 class Recorded(Protocol):
@@ -243,6 +243,7 @@ class MeteredCall:
             granted=self.hold.granted if self.hold else Credits(0),
             row=row,
             tokens=self._tokens_of(row),
+            claim=Claim(self.name.key, self.id) if self.name else None,
         )
 
     def _tokens_of(self, row: dict[str, object]) -> int | None:

@@ -8,6 +8,7 @@ import msgspec
 
 from metering.money import Credits
 from storage.ids import adjusted_id
+from storage.replays import Claim
 
 
 @dataclass(slots=True)
@@ -18,7 +19,7 @@ class Settlement:
     `row` has the columns of the transaction that the ledger does not know; `adopt` goes
     on without a hold; `only_if_held` records nothing when there is no hold, because it was
     never known whether one was made; `tokens` is what the call used, where the limits of
-    its key are told.
+    its key are told; `claim` is of a call with an Idempotency-Key.
     """
 
     business: str
@@ -30,6 +31,7 @@ class Settlement:
     adopt: bool = False
     only_if_held: bool = False
     tokens: int | None = None
+    claim: Claim | None = None
 
     @property
     def key(self) -> str | None:
@@ -45,7 +47,9 @@ def adjusted(settlement: Settlement, *, charged: Credits) -> Settlement:
     """
     The row that corrects an orphaned one: the difference, signed.
 
-    Its id follows from the call's, so that it can be made only once.
+    Its id follows from the call's, so that it can be made only once. Where its
+    Idempotency-Key was taken over meanwhile the ledger charges nothing: who repeated the
+    call pays for the repetition, and the shortfall is ours.
     """
     return replace(
         settlement,

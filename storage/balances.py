@@ -7,6 +7,7 @@ what each verb does. Amounts are `Credits`; ids of holds are those of the transa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from redis.asyncio import Redis
@@ -33,6 +34,7 @@ from storage.fenced import Fenced, corrupt
 from storage.limits import MOST_PER_MINUTE, KeyLimits
 from storage.movements import CreditEvent
 from storage.partitions import Partitions
+from storage.replays import Claim
 from storage.scripts import Scripts
 from storage.snapshots import AccountSnapshot
 
@@ -98,8 +100,7 @@ class Balances:
         """
         Extend a call's lease and note what it has cost so far; False when it is gone.
 
-        Args:
-            is_exact: It has ended, and this is its price: a higher figure gives way.
+        With `is_exact` it has ended and this is its price: a higher figure gives way.
         """
         p = redis_keys.partition_of(business)
         keys = (redis_keys.meta(p), redis_keys.holds(p, business), redis_keys.deadlines(p))
@@ -120,6 +121,7 @@ class Balances:
         adopt: bool = False,
         key: str | None = None,
         tokens: int | None = None,
+        claim: Claim | None = None,
     ) -> Settled:
         """
         Charge a hold, return the rest of it, and put its row into the outbox.
@@ -130,6 +132,7 @@ class Balances:
             adopt: Go on without a hold; only then may the amount be negative.
             key: Whose cap a charge without a hold counts towards.
             tokens: What the call used, where its key has limits; the rest is given back.
+            claim: Without a hold nothing is charged once another call has this claim's key.
 
         Raises:
             NoHold: Neither a hold nor an answer has this id; nothing was changed.
@@ -137,9 +140,15 @@ class Balances:
             LedgerUnavailable: Ask again with the same id.
         """
         mode, held = "adopt" if adopt else "settle", _text(granted or Credits(0))
-        more = () if tokens is None else (str(max(0, min(tokens, MOST_PER_MINUTE - 1))),)
-        arguments = (_text(amount), mode, outcome, held, row, *more)
-        settled = await self._settle(business, id, arguments, key=key if adopt else None)
+        used = "" if tokens is None else str(max(0, min(tokens, MOST_PER_MINUTE - 1)))
+        arguments = [_text(amount), mode, outcome, held, row, used]
+        p, more = redis_keys.partition_of(business), []
+        if adopt and key is not None:
+            more.append(redis_keys.limits(p, key))
+        if adopt and claim is not None:
+            more.append(redis_keys.replay(p, business, claim.key))
+            arguments.append(claim.id)
+        settled = await self._settle(business, id, arguments, more)
         assert settled is not None, "only a sweep finds a hold alive"
         return settled
 
@@ -259,12 +268,10 @@ class Balances:
         return [Overdue(*member.split(":", 1)) for member in members]
 
     async def _settle(
-        self, business: str, id: str, arguments: tuple[str, ...], *, key: str | None = None
+        self, business: str, id: str, arguments: Sequence[str], more: Sequence[str] = ()
     ) -> Settled | None:
         p = redis_keys.partition_of(business)
-        keys = (*_keys_of_call(p, business, id), redis_keys.outbox(p))
-        if key is not None:
-            keys = (*keys, redis_keys.limits(p, key))
+        keys = (*_keys_of_call(p, business, id), redis_keys.outbox(p), *more)
         answer = await self._fenced.ask("settle", p, keys, (business, id, *arguments))
         if answer[0] == "OK":
             return settled_from(answer[2:], is_new=True)

@@ -44,6 +44,13 @@ class Name(NamedTuple):
     asked: str
 
 
+class Claim(NamedTuple):
+    """The key that a call has taken, as in `Name`, and the call."""
+
+    key: str
+    id: str
+
+
 class Kept(NamedTuple):
     """The packed reply to the call that a key belongs to."""
 

@@ -159,6 +159,7 @@ class Settler:
                 adopt=settlement.adopt,
                 key=settlement.key,
                 tokens=settlement.tokens,
+                claim=settlement.claim,
             )
 
         return await self._accounts.opened(settlement.business, ask)

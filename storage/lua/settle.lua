@@ -7,6 +7,7 @@
 -- KEYS[7]  {pNN}:limits:<key>, with adopt only, when a key made the call: what is charged
 --          without a hold counts towards its cap. Else the hold itself names that key of
 --          its partition, so that a sweep need not know it.
+-- The last key, with ARGV[10] only: {pNN}:replay:<business>:<digest of an Idempotency-Key>
 -- ARGV[1]  epoch   ARGV[2]  business   ARGV[3]  hold id
 -- ARGV[4]  amount, micro-credits; may be negative only with adopt
 -- ARGV[5]  mode: settle; sweep (acts only when the lease has ended, and charges what
@@ -14,7 +15,9 @@
 -- ARGV[6]  outcome of the row: settled, released, orphaned, adjusted
 -- ARGV[7]  granted, micro-credits, as the row is to say when there is no hold any more
 -- ARGV[8]  row, JSON; with sweep the hold's own note is used
--- ARGV[9]  tokens used, when the key has limits; without it all that were taken stay so
+-- ARGV[9]  tokens used, when the key has limits; absent or empty: all that were taken stay so
+-- ARGV[10] with adopt only: the id under which the call took its Idempotency-Key. Once that
+--          is another call's, who repeated it has paid: nothing is charged, all is shortfall
 --
 -- Charges min(amount, granted + available): OpenAI has billed already, but a prepaid
 -- balance never goes below zero, nor does a key spend more than its cap. The rest is the
@@ -29,9 +32,11 @@
 local counter, refusal = gate(KEYS[1], ARGV[1])
 if refusal then return refusal end
 local amount, mode, outcome, row_granted = signed(ARGV[4]), ARGV[5], ARGV[6], whole(ARGV[7])
+local tokens, replay = ARGV[9] ~= '' and ARGV[9] or nil, ARGV[10] and KEYS[#KEYS]
+local limits = #KEYS > (replay and 7 or 6) and KEYS[7] or nil
 if not amount or not row_granted or (amount < 0 and mode ~= 'adopt')
-  or (mode ~= 'settle' and mode ~= 'sweep' and mode ~= 'adopt') or (KEYS[7] and mode ~= 'adopt')
-  or (ARGV[9] and (mode == 'sweep' or not whole(ARGV[9]) or #ARGV[9] > 9))
+  or (mode ~= 'settle' and mode ~= 'sweep' and mode ~= 'adopt') or ((limits or replay) and mode ~= 'adopt')
+  or (tokens and (mode == 'sweep' or not whole(tokens) or #tokens > 9))
   or (outcome ~= 'settled' and outcome ~= 'released' and outcome ~= 'orphaned'
       and outcome ~= 'adjusted') then
   return {'BAD', counter}
@@ -47,7 +52,7 @@ if refusal then return refusal end
 local member = ARGV[2] .. ':' .. ARGV[3]
 local existing = redis.call('HGET', KEYS[3], ARGV[3])
 local granted, row, now = 0, ARGV[8], now_ms()
-local hold, limits = nil, KEYS[7]
+local hold, is_anothers = nil, false
 if existing then
   local held, metered, note = string.match(existing, '^(%d+)|(%d+)|(.*)$')
   granted, row_granted = tonumber(held), tonumber(held)
@@ -71,6 +76,9 @@ if existing then
   end
 elseif mode ~= 'adopt' then
   return {'NO_HOLD', counter}
+elseif replay then
+  local taken_by = redis.call('HGET', replay, 'id')
+  is_anothers = taken_by and taken_by ~= ARGV[10]
 end
 
 -- They are only made for a key that has limits: each would cost every other call as well.
@@ -101,7 +109,7 @@ if limits then
       set('spent', counted.spent + charged)
     end
     if hold then
-      local open, used = math.max(0, counted.open - 1), whole(ARGV[9])
+      local open, used = math.max(0, counted.open - 1), whole(tokens)
       set('open', open)
       set('held', math.max(0, counted.held - hold.granted))
       if used and hold.per_minute > 0 then
@@ -123,7 +131,7 @@ local beside = account.total - account.held
 if counted and counted.room then
   beside = math.min(beside, counted.room)
 end
-local charged = math.min(amount, granted + beside)
+local charged = math.min(amount, is_anothers and 0 or granted + beside)
 local shortfall = amount - charged
 if account.total - charged > 999999999999999 then
   return {'BAD', counter}

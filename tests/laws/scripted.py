@@ -74,8 +74,11 @@ class Ledger:
         arguments += [given["granted"], '{"row":1}']
         if "key" in given:
             keys.append(LIMITS)
-        if "tokens" in given:
-            arguments.append(given["tokens"])
+        if "tokens" in given or "claimed_by" in given:
+            arguments.append(given.get("tokens", ""))
+        if "claimed_by" in given:
+            keys.append(redis_keys.replay(P, BUSINESS, "digest"))
+            arguments.append(given["claimed_by"])
         return await self._scripts.call("settle", keys, arguments)
 
     async def count(self, before: str = "", from_seq: str = "", **more: str) -> list[Any]:

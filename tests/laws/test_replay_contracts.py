@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from storage import redis_keys
-from tests.laws.scripted import BUSINESS, HOLD, HOLDS, OTHER, Ledger, P
+from tests.laws.scripted import BUSINESS, HOLD, HOLDS, KEY, OTHER, THIRD, Ledger, P
 
 pytestmark = pytest.mark.anyio
 
@@ -191,3 +191,41 @@ async def test_what_is_no_number_is_refused(ledger: Ledger, bad: str) -> None:
         assert await keep(ledger, **{name: bad}) == ["BAD"]
     assert await unclaim(ledger, size=bad) == ["BAD"]
     assert await ledger.everything() == empty
+
+
+@pytest.mark.parametrize("key", [{}, {"key": KEY}], ids=["", "capped"])
+async def test_a_call_whose_key_is_anothers_is_charged_nothing(
+    ledger: Ledger, key: dict[str, str]
+) -> None:
+    """All is shortfall; what it returns is returned, and its own key is charged for."""
+    await ledger.open("100")
+    await claim(ledger, OTHER)
+    late: dict[str, str] = {"mode": "adopt", "outcome": "adjusted", **key}
+
+    taken = await ledger.settle("10", id=HOLD, claimed_by=HOLD, **late)
+    returned = await ledger.settle("-3", id=THIRD, claimed_by=THIRD, **late)
+    own = await ledger.settle("10", id=OTHER, claimed_by=OTHER, **late)
+
+    assert [answer[2:5] for answer in (taken, returned, own)] == [
+        [0, 10, 100], [-3, 0, 103], [10, 0, 93]
+    ]  # fmt: skip
+
+
+async def test_a_key_that_nobody_has_any_more_is_nobody_elses(ledger: Ledger) -> None:
+    """A day has gone by, or it was let go of."""
+    await ledger.open("100")
+
+    assert (await ledger.settle("10", mode="adopt", claimed_by=HOLD))[2:4] == [10, 0]
+
+
+async def test_only_a_call_without_a_hold_is_asked_for_its_key(ledger: Ledger) -> None:
+    """While it has a hold nobody can take the key; and a sweep does not know of one."""
+    await ledger.open("100")
+    await ledger.hold("10")
+    await claim(ledger, OTHER)
+    before = await ledger.everything()
+
+    assert (await ledger.settle("10", claimed_by=HOLD))[0] == "BAD"
+    assert (await ledger.settle("0", mode="sweep", claimed_by=HOLD))[0] == "BAD"
+    assert await ledger.everything() == before
+    assert (await ledger.settle("10", mode="adopt", claimed_by=HOLD))[2:4] == [10, 0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from gateway.settlement import Settlement
 from metering.money import Credits
@@ -43,7 +44,7 @@ async def a_hold(acme: Acme, credits: str, *, lease_s: float = 60.0) -> Hold:
     )
 
 
-def settlement_of(hold: Hold, credits: str, **more: bool) -> Settlement:
+def settlement_of(hold: Hold, credits: str, **more: Any) -> Settlement:
     """The call behind a hold has ended and costs so much."""
     amount = Credits.parse(credits)
     return Settlement(hold.business, hold.id, amount, "settled", hold.granted, ROW, **more)
