@@ -67,6 +67,7 @@ class MeteredCall:
     claimed: float = 0.0
     recording: Recorded | None = None
     is_replay: bool = False
+    noted_cost: Usd = Usd(0)
 
     @property
     def was_fitted(self) -> bool:
@@ -94,11 +95,12 @@ class MeteredCall:
         It may have cost us as much as the ceiling; what the business pays then is what
         the checkpoint says.
         """
+        self.noted_cost = self.quote.ceiling.cost_to_us
         return encode(
             self._row(
                 usage=Usage(),
                 source="none",
-                cost=self.quote.ceiling.cost_to_us,
+                cost=self.noted_cost,
                 version=self.quote.rate.version,
                 estimated=True,
                 processing_ms=None,
@@ -244,6 +246,7 @@ class MeteredCall:
             row=row,
             tokens=self._tokens_of(row),
             claim=Claim(self.name.key, self.id) if self.name else None,
+            noted_cost=self.noted_cost,
         )
 
     def _tokens_of(self, row: dict[str, object]) -> int | None:

@@ -138,7 +138,8 @@ class Tally:
         for unit, count in row["usage"].items():
             self._units[(model, unit)] += count
         self._charged(model, settled.charged.micro)
-        self._cost[(model,)] += int(row["cost_pico"])
+        # The sweep counted no cost, so a correction counts all of it; this never falls.
+        self._cost[(model,)] += settlement.cost.pico
         if settled.shortfall:
             self.add("gateway_shortfall_credits_total", count=settled.shortfall.micro)
 

@@ -160,6 +160,7 @@ def each_bill_has_its_row(seen: Seen, bills: Iterable[Bill]) -> None:
 def amounts(seen: Seen, tariff: Tariff, card: RateCard) -> None:
     """L5: charged + shortfall is the price, by the version that the row names."""
     charged_before = {row.id: row.credits_used_microcredits for row in seen.transactions}
+    cost_before = {row.id: row.cost_to_us_picodollars for row in seen.transactions}
     for row in seen.transactions:
         charged, shortfall = row.credits_used_microcredits, row.shortfall_microcredits
         assert shortfall >= 0, row
@@ -176,7 +177,8 @@ def amounts(seen: Seen, tariff: Tariff, card: RateCard) -> None:
             # Only who has nothing left may be charged less than the price.
             covered = min(price.micro, row.credits_held_microcredits)
             assert row.adjusts or charged >= covered, row
-            assert row.cost_to_us_picodollars == rate.cost(usage).pico, row
+            cost = row.cost_to_us_picodollars + cost_before.get(row.adjusts, 0)
+            assert cost == rate.cost(usage).pico, row
 
 
 def money_in(seen: Seen, business: str) -> None:
