@@ -13,7 +13,7 @@ from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from metering.money import Credits, Usd
-from storage import balance_rows, pages, partition_rows, usage_daily
+from storage import balance_rows, dead_letters, pages, partition_rows, usage_daily
 from storage.bulk_insert import insert_rows
 from storage.database import insert_if_new
 from storage.errors import NotFound
@@ -202,9 +202,19 @@ async def spent_by(
     """
     What a key was charged up to a change of its business; None while SQL has not all of it.
 
-    Rows that Redis has forgotten the numbers of count as well.
+    Rows that Redis has forgotten the numbers of count as well, and dead letters: they are
+    never waited for, and what they charged was spent. None, too, while a letter of the key
+    does not say how much that was.
     """
-    if (await balance_rows.read(connection, business)).seq < up_to_seq:
+    last = await balance_rows.read(connection, business)
+    letters = await dead_letters.changes_of(connection, business)
+    to_come = range(last.seq + 1, up_to_seq + 1)
+    buried = {each.seq for each in letters if each.epoch == last.epoch and each.seq in to_come}
+    if len(buried) < len(to_come):
+        return None
+    before = [each for each in letters if each.is_before(last.epoch, up_to_seq)]
+    charged = await _charged_by_letters(connection, key, before)
+    if charged is None:
         return None
     found = await connection.execute(
         select(func.sum(table.c.credits_used_microcredits))
@@ -212,7 +222,19 @@ async def spent_by(
         .where(table.c.key_id == known_id("key", key))
         .where(or_(table.c.seq <= up_to_seq, table.c.seq.is_(None)))
     )
-    return Credits(int(found.scalar_one() or 0))
+    return charged + Credits(int(found.scalar_one() or 0))
+
+
+async def _charged_by_letters(
+    connection: AsyncConnection, key: str, letters: Collection[dead_letters.Change]
+) -> Credits | None:
+    """What those of a key have charged that nobody has recorded since; None when unknown."""
+    mine = [each for each in letters if each.names(key)]
+    stored = await stored_ids(connection, {each.id for each in mine if each.id}) if mine else set()
+    amounts = [each.charged for each in mine if each.id not in stored]
+    if None in amounts:
+        return None
+    return sum(filter(None, amounts), Credits(0))
 
 
 async def page(
