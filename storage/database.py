@@ -22,15 +22,18 @@ from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, PendingRollbackError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
 
 from storage.errors import RecordsUnavailable
 
 BUSY_TIMEOUT_MS = 10_000  # How long SQLite waits for a writer in another process.
 CONNECT_TIMEOUT_S = 10
 STATEMENT_TIMEOUT_S = 60  # No statement of ours comes near; a hung server must not hang us.
+
+LOCK_TIMEOUT_S = 3  # So long does a change of the tables hold up the calls at the most.
 
 _WRITES = "gateway_writes"  # The execution option that makes a SQLite BEGIN immediate.
 
@@ -105,9 +108,35 @@ class Database:
                 yield connection
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[AsyncConnection]:
+    async def changing_tables(self) -> AsyncIterator[AsyncConnection]:
+        """
+        A connection for changes of the tables: on SQLite a transaction for writing.
+
+        On PostgreSQL it is one of its own and in no transaction. Its statements may take as
+        long as they need, an index over years of calls does; but they wait for a table
+        LOCK_TIMEOUT_S at the most, because everybody else waits behind them.
+
+        Raises:
+            RecordsUnavailable: SQL is away, or a table is in use.
+        """
+        if self.dialect == "sqlite":
+            async with self.write() as connection:
+                yield connection
+            return
+        engine = engine_for(self.url, connect_args=_patient(self.url), poolclass=NullPool)
         try:
-            async with self._engine.connect() as connection:
+            async with self._connection(engine) as connection:
+                yield connection
+        except PendingRollbackError as error:
+            # Alembic ends its transaction on a connection that is lost, and says only that.
+            raise RecordsUnavailable("SQL went away while the tables were changed") from error
+
+    @asynccontextmanager
+    async def _connection(
+        self, engine: AsyncEngine | None = None
+    ) -> AsyncIterator[AsyncConnection]:
+        try:
+            async with (engine or self._engine).connect() as connection:
                 yield connection
         except (OSError, PoolTimeout) as error:
             raise RecordsUnavailable(f"SQL cannot be reached: {error}") from error
@@ -125,12 +154,12 @@ def engine_for(url: str | URL, **more: Any) -> AsyncEngine:
     """The engine with everything that our two databases need to be set."""
     parsed = _parsed(url)
     more.setdefault("pool_pre_ping", parsed.get_backend_name() == "postgresql")
+    more.setdefault("connect_args", _connect_args(parsed))
     engine = create_async_engine(
         parsed,
         hide_parameters=True,  # An error text must never show what was in a row.
         json_serializer=_to_json,
         json_deserializer=msgspec.json.decode,
-        connect_args=_connect_args(parsed),
         **more,
     )
     if parsed.get_backend_name() == "sqlite":
@@ -189,6 +218,13 @@ def _connect_args(url: URL) -> dict[str, Any]:
     }
 
 
+def _patient(url: URL) -> dict[str, Any]:
+    arguments = _connect_args(url)
+    limits = {"lock_timeout": f"{round(LOCK_TIMEOUT_S * 1000)}ms", "statement_timeout": "0"}
+    settings = arguments["server_settings"] | limits
+    return arguments | {"command_timeout": None, "server_settings": settings}
+
+
 def _make_private(url: URL) -> None:
     """Create the file so that only its owner reads it; SQLite's side files follow it."""
     path = Path(url.database or "")
@@ -226,6 +262,12 @@ def _let_go_of_sqlite(connection: Any, _record: Any, _error: Any) -> None:
     # a closed one, with its lock on all writing, until Python frees its last cursor.
     with suppress(asyncio.CancelledError, DBAPIError, sqlite3.Error):
         connection.rollback()
+
+
+def is_lock_timeout(error: RecordsUnavailable) -> bool:
+    """Whether SQL is there, and somebody else has what was asked for."""
+    cause = error.__cause__
+    return isinstance(cause, DBAPIError) and getattr(cause.orig, "sqlstate", None) == "55P03"
 
 
 def _is_away(error: DBAPIError) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import cache
 
 from alembic import command
@@ -9,24 +10,53 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from storage.database import Database
-from storage.errors import SchemaOutdated
+from storage.database import LOCK_TIMEOUT_S, Database, is_lock_timeout
+from storage.errors import RecordsUnavailable, SchemaOutdated
 
+ASK_AGAIN_S = 0.2
 _LOCK = 7_310_579_283  # Any number, as long as nobody else's advisory lock has it.
 
 
 async def upgrade(database: Database) -> None:
     """
-    Run the migrations that are missing, all or none.
+    Run the migrations that are missing, while gateways run.
 
-    Two processes that start at once do it one after the other.
+    SQLite runs all or none. PostgreSQL runs each for itself, and an index of a large table
+    outside of any transaction; what was interrupted goes on when this is run again. Two
+    processes that start at once do it one after the other.
 
     Raises:
-        RecordsUnavailable: SQL is away.
+        RecordsUnavailable: SQL is away, or a table is in use for too long.
     """
-    async with database.write() as connection:
-        await connection.run_sync(_upgrade)
+    try:
+        async with database.changing_tables() as connection:
+            await _alone(connection)
+            await connection.run_sync(_upgrade)
+    except RecordsUnavailable as error:
+        if not is_lock_timeout(error):
+            raise
+        raise RecordsUnavailable(
+            f"a table is in use: another session has kept it locked for {LOCK_TIMEOUT_S} seconds, "
+            "and whoever waits for it longer holds up the calls. Nothing is half done; run "
+            "`gateway db upgrade` again when that session has ended (pg_stat_activity lists it)"
+        ) from error
+
+
+async def _alone(connection: AsyncConnection) -> None:
+    """
+    Wait for other upgrades; on SQLite its write lock is taken already.
+
+    By asking again and again: who waits inside PostgreSQL has a snapshot, for which the
+    other one's index would wait in turn.
+    """
+    if connection.dialect.name != "postgresql":
+        return
+    while not await connection.scalar(text(f"SELECT pg_try_advisory_lock({_LOCK})")):
+        await connection.rollback()
+        await asyncio.sleep(ASK_AGAIN_S)
+    await connection.rollback()
 
 
 async def check(database: Database) -> None:
@@ -57,13 +87,10 @@ def revision(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
-def _upgrade(connection: Connection) -> None:
-    if connection.dialect.name == "postgresql":
-        # SQLite's write lock is taken already; here a second upgrade waits for the first.
-        connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+def _upgrade(connection: Connection, to: str = "head") -> None:
     config = _config()
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, to)
 
 
 def _config() -> Config:

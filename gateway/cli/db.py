@@ -26,7 +26,10 @@ def _noun() -> None:
 @app.command()
 def upgrade(config: ConfigFile = None, data_dir: DataDir = None) -> None:
     """
-    Bring the tables up to date; all of it or nothing, and safe to run twice.
+    Bring the tables up to date; each step all of it or nothing, and safe to run twice.
+
+    On PostgreSQL gateways may go on meanwhile: a step that would wait for a table for longer
+    than three seconds gives up and says so, and an index is made beside the calls.
 
     Calls of before are then counted for the daily figures, some thousand at a time; stopped
     half way, the next run or the gateway itself goes on with it.

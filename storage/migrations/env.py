@@ -11,13 +11,15 @@ from alembic import context
 from storage.tables import metadata
 
 connection = context.config.attributes["connection"]
+is_sqlite = connection.dialect.name == "sqlite"
 context.configure(
     connection=connection,
     target_metadata=metadata,
     # SQLite cannot alter most of a table; there Alembic copies it.
     render_as_batch=True,
+    # PostgreSQL makes some indexes outside of any transaction; what is done stays done.
+    transaction_per_migration=not is_sqlite,
 )
-is_sqlite = connection.dialect.name == "sqlite"
 if is_sqlite:
     # The copy takes the table's name at the end; SQLite would refuse that while a view reads
     # from the table of that name, which is gone for this moment.

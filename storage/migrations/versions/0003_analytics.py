@@ -3,6 +3,9 @@ The daily rollup, the day of a transaction, and the views for analysts.
 
 Rows that are there already name no day yet; `storage/usage_daily.py` counts them after
 this step, some thousand at a time, and so it does with what a gateway of before records.
+
+On PostgreSQL gateways go on calling meanwhile: the new column is empty and costs no rewrite,
+and the index of it is made beside them. What was interrupted there is made anew.
 """
 
 from __future__ import annotations
@@ -36,22 +39,36 @@ def upgrade() -> None:
             op.execute(f"COMMENT ON VIEW {name} IS 'docs/analytics.md; amounts are decimals'")
 
 
+DAY_COMMENT = "of the business, under which usage_daily counts it; empty: not yet"
+WITHOUT_DAY = "ix_ai_transactions_without_day"
+
+
 def _days() -> None:
-    op.add_column(
-        "ai_transactions",
-        sa.Column(
-            "day",
-            sa.Date(),
-            comment="of the business, under which usage_daily counts it; empty: not yet",
-        ),
-    )
+    day = sa.Column("day", sa.Date(), comment=DAY_COMMENT)
+    if op.get_bind().dialect.name == "sqlite":
+        op.add_column("ai_transactions", day)
+        op.create_index(WITHOUT_DAY, "ai_transactions", ["id"], sqlite_where=sa.text("day IS NULL"))
+        return
+    op.add_column("ai_transactions", day, if_not_exists=True)
+    with op.get_context().autocommit_block():
+        _index_beside_the_calls()
+
+
+def _index_beside_the_calls() -> None:
+    # It waits for transactions that were there before it, and keeps nobody waiting meanwhile.
+    op.execute("SET lock_timeout = 0")
+    valid = f"SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('{WITHOUT_DAY}')"
+    if op.get_bind().scalar(sa.text(valid)) is False:
+        op.execute(f"DROP INDEX CONCURRENTLY {WITHOUT_DAY}")  # One that was interrupted.
     op.create_index(
-        "ix_ai_transactions_without_day",
+        WITHOUT_DAY,
         "ai_transactions",
         ["id"],
-        sqlite_where=sa.text("day IS NULL"),
         postgresql_where=sa.text("day IS NULL"),
+        postgresql_concurrently=True,
+        if_not_exists=True,
     )
+    op.execute("RESET lock_timeout")
 
 
 def _rollup() -> None:
