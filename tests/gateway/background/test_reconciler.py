@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -99,6 +100,31 @@ async def test_an_account_of_an_older_epoch_is_not_missed(house: House) -> None:
     assert house.parts.ledger.partitions.frozen == {}
 
 
+async def test_an_account_of_before_a_recovery_waits_for_its_next_call(house: House) -> None:
+    """Its partition has begun a new epoch; opening it anew is not the reconciler's business."""
+    acme = await house.business("10.00")
+    epochs = house.parts.ledger.partitions
+    audited: list[str] = []
+
+    class Recovered:
+        frozen: dict[int, str] = {}
+
+        def epoch(self, partition: int) -> int:
+            return epochs.epoch(partition) + 1
+
+    class Noting:
+        async def audit(self, business: str) -> Audited:
+            audited.append(business)
+            return await house.parts.ledger.balances.audit(business)
+
+    reconciler = reconciling(house, Noting(), **QUICK)
+    assert await reconciler.audit_all() == 0
+    reconciler._partitions = cast(Any, Recovered())
+
+    assert await reconciler.audit_all() == 0
+    assert audited == [acme.id]
+
+
 async def test_every_account_is_audited_in_pages_with_a_pause_after_each(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,7 +143,8 @@ async def test_every_account_is_audited_in_pages_with_a_pause_after_each(
         pauses.append(pause_s)
 
     monkeypatch.setattr(module, "AT_ONCE", 2)
-    monkeypatch.setattr(asyncio, "sleep", note)
+    # Of this module alone: other loops of the house would never let go of the event loop.
+    monkeypatch.setattr(module, "asyncio", SimpleNamespace(sleep=note))
     await reconciling(house, Noting(), most_per_s=50).audit_all()
 
     assert audited == sorted(shop.id for shop in shops)
@@ -228,7 +255,11 @@ async def test_a_credit_that_is_on_its_way_is_no_loss(
     async def opened(after: str | None) -> list[Any]:
         return [] if after else [stale]
 
+    async def nothing_is_missing(business: str) -> None:
+        raise AssertionError(f"{business} has all that SQL knew of")
+
     monkeypatch.setattr(reconciler, "_opened", opened)
+    monkeypatch.setattr(house.parts.loops.crediting, "catch_up", nothing_is_missing)
 
     assert await reconciler.audit_all() == 0
     assert house.parts.ledger.partitions.frozen == {}
