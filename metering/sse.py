@@ -22,13 +22,14 @@ class Events:
     """
     Cuts a stream into events, each with the blank line that ends it.
 
-    An event that grows beyond `MOST_EVENT_BYTES` is given back in pieces, `overflowed` is
+    An event that grows beyond `most_bytes` is given back in pieces, `overflowed` is
     set, and the next event is found again after the next blank line.
     """
 
-    __slots__ = ("_rest", "_scanned", "overflowed")
+    __slots__ = ("_most_bytes", "_rest", "_scanned", "overflowed")
 
-    def __init__(self) -> None:
+    def __init__(self, most_bytes: int = MOST_EVENT_BYTES) -> None:
+        self._most_bytes = most_bytes
         self._rest = bytearray()
         self._scanned = 0
         self.overflowed = False
@@ -52,7 +53,7 @@ class Events:
             events.append(bytes(rest[start:end]))
             start = end
         del rest[:start]
-        if len(rest) > MOST_EVENT_BYTES:
+        if len(rest) > self._most_bytes:
             self.overflowed = True
             events.append(bytes(rest))
             rest.clear()

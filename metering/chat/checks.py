@@ -10,6 +10,10 @@ from metering.errors import BodyNotUnderstood, CostNotBounded
 # JSON may be nested without end; no schema of a tool comes near this.
 MOST_DEPTH = 64
 
+# Settings of other gateways: whoever sends them expects us to call another address, with
+# another key, at another's expense.
+_NOT_OURS = frozenset({"api_base", "base_url", "api_key", "organization", "user_config"})
+
 Check = Callable[[str, Any], None]
 
 
@@ -66,6 +70,17 @@ def shallow(name: str, value: Any) -> None:
         if not level:
             return
     raise BodyNotUnderstood(f"{name} is nested deeper than {MOST_DEPTH} levels", name)
+
+
+def unknown(name: str, of: str) -> BodyNotUnderstood | CostNotBounded:
+    """Why a field that we do not know of is refused: it may cost, or take the call elsewhere."""
+    shown = name[:64]
+    if name in _NOT_OURS:
+        return BodyNotUnderstood(
+            f"{shown} cannot be set by a call; the gateway decides where it goes and who pays",
+            shown,
+        )
+    return CostNotBounded(shown, f"is not a field of {of} that the gateway knows")
 
 
 def wrong(name: str, value: Any, wanted: str) -> BodyNotUnderstood:

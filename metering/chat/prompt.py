@@ -35,16 +35,19 @@ def estimated_tokens(fields: dict[str, Any], encoding: str) -> int:
     )
 
 
-def most_tokens(fields: dict[str, Any], encoding: str) -> int:
+def most_tokens(
+    fields: dict[str, Any], encoding: str, *, names: frozenset[str] | None = None
+) -> int:
     """
-    An upper bound of the input tokens; blocks.
+    An upper bound of the input tokens; blocks. `names` are the fields that a model reads.
 
     Every text in the body is tokenised by itself, as the model reads it, and every byte of
     the JSON around the texts is taken for a token. (Tokenising the JSON instead could
     count too few: a line break before "abla" is two tokens and more, the `\\nabla` that
     JSON makes of it may be one.)
     """
-    texts = {name: value for name, value in fields.items() if name in _PROMPT_FIELDS}
+    read = _PROMPT_FIELDS if names is None else names
+    texts = {name: value for name, value in fields.items() if name in read}
     return sum(count(leaf, encoding) if isinstance(leaf, str) else leaf for leaf in _leaves(texts))
 
 
@@ -87,23 +90,23 @@ def _leaves(value: Any) -> Iterator[str | int]:
 def _message_tokens(message: dict[str, Any], encoding: str) -> int:
     tokens = _PER_MESSAGE
     for key, value in message.items():
-        tokens += sum(count(text, encoding) for text in _texts(value))
+        tokens += sum(count(text, encoding) for text in texts_of(value))
         if key == "name":
             tokens += _PER_NAME
     return tokens
 
 
-def _texts(value: Any) -> Iterator[str]:
+def texts_of(value: Any) -> Iterator[str]:
     """Every text of a message; of a part or a tool call not its type and its id."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, list):
         for child in value:
-            yield from _texts(child)
+            yield from texts_of(child)
     elif isinstance(value, dict):
         for key, child in value.items():
             if key not in ("type", "id", "index", "prompt_cache_breakpoint"):
-                yield from _texts(child)
+                yield from texts_of(child)
 
 
 def _function_tokens(fields: dict[str, Any], encoding: str) -> int:

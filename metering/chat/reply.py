@@ -8,14 +8,15 @@ a stream is looked at only when that event never comes.
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from metering.call import Call
 from metering.chat.prompt import estimated_tokens
-from metering.chat.text import TextSeen
+from metering.chat.text import ChatText
 from metering.chat.usage import read_usage
+from metering.reply_seen import ReplySeen
 from metering.sse import Events, data_of
 from metering.usage import Unit, Usage
 
@@ -23,7 +24,6 @@ from metering.usage import Unit, Usage
 MOST_USAGE_EVENT_BYTES = 16_384
 
 _HAS_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*[^\s\]]')
-_CODE_CHARACTERS = 64
 _ERROR_WITHIN = 80
 
 # data, event, id, retry: an event begins with one of these, or with what is left of a CR LF.
@@ -46,34 +46,16 @@ _NULL = b"null"
 _EMPTY = re.compile(rb"\[\s*\]")
 
 
-class ChatReader:
+class ChatReader(ReplySeen):
     """The `UsageReader` of one chat completion."""
 
     def __init__(self, call: Call, *, encoding: str, asked_for_usage: bool) -> None:
-        self.model: str | None = None
-        self.tier: str | None = None
-        self.upstream_id: str | None = None
-        self.saw_done = False
-        self.error: str | None = None
-        self.flagged: list[str] = []
-        self._call = call
-        self._encoding = encoding
+        super().__init__(call, ChatText(), encoding=encoding)
         self._asked = asked_for_usage
         self._events = Events()
-        self._text = TextSeen()
-        self._reported: Usage | None = None
         # Whether the last chunk ended within an event, and how much of it was passed on.
         self._within = False
         self._passed = 0
-
-    @property
-    def source(self) -> Literal["reported", "counted", "none"]:
-        """Where `usage` comes from; an error that came before any text used nothing."""
-        if self._reported is not None:
-            return "reported"
-        if self._text.empty or (self.error and not self._text.so_far()):
-            return "none"
-        return "counted"
 
     def feed(self, chunk: bytes) -> bytes:
         """Take a chunk of a stream; gives back what to pass on now (see `UsageReader`)."""
@@ -122,10 +104,6 @@ class ChatReader:
             }
         )
 
-    def so_far(self) -> int:
-        """About how many output tokens were seen: a quarter of the text's bytes."""
-        return self._text.so_far()
-
     def _feed_events(self, chunk: bytes) -> bytes:
         out: list[bytes] = []
         for event in self._events.feed(chunk):
@@ -166,12 +144,7 @@ class ChatReader:
         return has_usage and bool(_EMPTY.fullmatch(head.choices))
 
     def _take_head(self, head: _Head) -> None:
-        if isinstance(head.id, str):
-            self.upstream_id = head.id
-        if isinstance(head.model, str):
-            self.model = head.model
-        if isinstance(head.service_tier, str):
-            self.tier = head.service_tier
+        self._take_names(id=head.id, model=head.model, tier=head.service_tier)
 
     def _take_usage(self, head: _Head) -> bool:
         """Keep the usage of this event, the last one wins; whether there was one."""
@@ -181,13 +154,6 @@ class ChatReader:
         if usage is not None:
             self._reported = usage
         return True
-
-    def _take_error(self, error: Any) -> None:
-        if error is None:
-            return
-        code = error.get("code") or error.get("type") if isinstance(error, dict) else None
-        # The text of the error stays with the caller: it may quote the prompt.
-        self.error = code[:_CODE_CHARACTERS] if isinstance(code, str) else "upstream_error"
 
 
 def _is_plain(events: bytes) -> bool:
