@@ -168,7 +168,7 @@ class Quotes:
         """The least that must be held: the whole ceiling unless the call may be fitted."""
         if not self.may_fit(quote):
             return quote.ceiling.credits_used
-        least = min(self._min_output_tokens, quote.output_limit)
+        least = self._least_output(quote)
         return self._ceiling(quote, replace(quote.most, output_limit=least)).credits_used
 
     def least(self, quote: Quote) -> Credits:
@@ -197,7 +197,7 @@ class Quotes:
     def shorten(self, quote: Quote, tokens: int) -> Quote | None:
         """The quote with the output limit that so many tokens leave; None when that is too low."""
         left = (tokens - quote.input_tokens) // quote.choices - quote.most.extra_output
-        if not self.may_fit(quote) or left < min(self._min_output_tokens, quote.output_limit):
+        if not self.may_fit(quote) or left < self._least_output(quote):
             return None
         most = replace(quote.most, output_limit=min(left, quote.output_limit))
         ceiling = self._ceiling(quote, most)
@@ -243,6 +243,10 @@ class Quotes:
         if rule is not None and rule.max_output_tokens is not None:
             default = min(default, rule.max_output_tokens)
         return OutputLimits(default=default, most=row.max_output)
+
+    def _least_output(self, quote: Quote) -> int:
+        """The lowest output limit that a call may be fitted to."""
+        return min(max(self._min_output_tokens, quote.meter.least_output), quote.output_limit)
 
     def _ceiling(self, quote: Quote, most: Ceiling) -> Charge:
         return self._tariff.ceiling(

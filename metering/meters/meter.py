@@ -139,11 +139,12 @@ class Meter(Protocol):
     Knows one family of endpoints.
 
     `family` is what a model's row must serve; `fits` says whether the output limit may be
-    lowered to what the balance affords.
+    lowered to what the balance affords, though never below `least_output`.
     """
 
     family: str
     fits: bool
+    least_output: int
 
     def read(self, call: Call) -> None:
         """
@@ -199,6 +200,7 @@ class PlainMeter:
 
     family = ""
     fits = False
+    least_output = 1
 
     def tier(self, call: Call) -> str:
         """The default tier."""
