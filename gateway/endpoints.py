@@ -21,6 +21,7 @@ from gateway.errors import (
 )
 from metering.meters.chat_completions import ChatCompletions
 from metering.meters.meter import Meter
+from metering.meters.responses import Responses, ResponsesCompact, ResponsesInputTokens
 
 PREFIX = "/v1"
 _ID = r"[A-Za-z0-9_.:-]{1,128}"
@@ -37,8 +38,21 @@ class Endpoint:
 
 
 CHAT_COMPLETIONS = Endpoint("chat.completions", "POST", "/chat/completions", ChatCompletions())
+RESPONSES = Endpoint("responses", "POST", "/responses", Responses())
+RESPONSES_COMPACT = Endpoint("responses.compact", "POST", "/responses/compact", ResponsesCompact())
+RESPONSES_INPUT_TOKENS = Endpoint(
+    "responses.input_tokens", "POST", "/responses/input_tokens", ResponsesInputTokens()
+)
 
-METERED = {(endpoint.method, PREFIX + endpoint.path): endpoint for endpoint in (CHAT_COMPLETIONS,)}
+METERED = {
+    (endpoint.method, PREFIX + endpoint.path): endpoint
+    for endpoint in (
+        CHAT_COMPLETIONS,
+        RESPONSES,
+        RESPONSES_COMPACT,
+        RESPONSES_INPUT_TOKENS,
+    )
+}
 """(method, raw path) → endpoint: the one look-up on the way of a call."""
 
 METERS = {endpoint.name: endpoint.meter for endpoint in METERED.values()}

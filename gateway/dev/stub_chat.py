@@ -83,7 +83,7 @@ class Chat:
             body = script.body or replies.error(script.status, code=script.code)
             await self._send_whole(script.status, body)
             return
-        generation = await generate(self.fields, script)
+        generation = await self._generate()
         if script.closes or script.hangs:
             self._bill(generation, cut_after=0)
             if script.hangs:
@@ -93,6 +93,9 @@ class Chat:
             await self._stream(generation)
         else:
             await self._send_completion(generation)
+
+    async def _generate(self) -> Generation:
+        return await generate(self.fields, self.script)
 
     async def _send_completion(self, generation: Generation) -> None:
         body = self.script.body or replies.completion(generation, model=self._model)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from gateway.dev import stub_responses
 from gateway.dev.stub_asked import Answer
 
-ROUTES: dict[tuple[str, str], Answer] = {}
+ROUTES: dict[tuple[str, str], Answer] = {
+    ("POST", "/v1/responses"): stub_responses.create,
+    ("POST", "/v1/responses/compact"): stub_responses.compact,
+    ("POST", "/v1/responses/input_tokens"): stub_responses.count,
+}
 """(method, path) → who answers it."""

@@ -60,7 +60,11 @@ class Script:
         gate, between: Wait there before the reply, and before each chunk.
         before_usage: Wait there when all text is sent and billed, before a stream tells its usage.
         model, tier: What the reply names, when it is not what was asked for.
-        says_done: False: a stream ends without `[DONE]`.
+        says_done: False: a stream ends without `[DONE]`, or without its last event.
+        web_searches, file_searches, containers: Uses of OpenAI's tools in a response.
+        tells_tool_usage: False: a response does not sum them up in `tool_usage`.
+        ends: How a response ends: "completed", "incomplete", "failed", or "error" for an
+            error in the middle of a stream.
     """
 
     pieces: tuple[str, ...] = FRIENDLY
@@ -88,6 +92,11 @@ class Script:
     model: str | None = None
     tier: str = "default"
     says_done: bool = True
+    web_searches: int = 0
+    file_searches: int = 0
+    containers: int = 0
+    tells_tool_usage: bool = True
+    ends: str = "completed"
 
 
 def from_call(fields: Mapping[str, Any], script: Script) -> Script:
@@ -100,7 +109,8 @@ def from_call(fields: Mapping[str, Any], script: Script) -> Script:
     Raises:
         ScriptWrong: The text is not such an object, or has an unknown name.
     """
-    for message in reversed(fields["messages"]):
+    given = fields["messages"] if "messages" in fields else fields.get("input")
+    for message in reversed(given if isinstance(given, list) else [{"content": given}]):
         content = message.get("content") if isinstance(message, dict) else None
         if isinstance(content, str) and content.startswith(OPENING):
             return _changed(script, _sayings(content))
@@ -162,4 +172,9 @@ SAYINGS: Mapping[str, Any] = {
     "model": lambda value: {"model": str(value)},
     "tier": lambda value: {"tier": str(value)},
     "says_done": lambda value: {"says_done": bool(value)},
+    "web_searches": lambda value: {"web_searches": int(value)},
+    "file_searches": lambda value: {"file_searches": int(value)},
+    "containers": lambda value: {"containers": int(value)},
+    "tells_tool_usage": lambda value: {"tells_tool_usage": bool(value)},
+    "ends": lambda value: {"ends": str(value)},
 }

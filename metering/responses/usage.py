@@ -118,7 +118,8 @@ def priced(units: Mapping[Unit, int], rate: Rate, flagged: list[str]) -> dict[Un
     found: dict[Unit, int] = {}
     for unit, count in units.items():
         if unit not in rate.short:
-            flagged.append(f"{unit.value}_not_priced")
+            if (flag := f"{unit.value}_not_priced") not in flagged:
+                flagged.append(flag)
             others = [tool for tool in _TOOL_UNITS if tool in rate.short]
             if not others:
                 continue

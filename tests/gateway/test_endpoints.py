@@ -21,7 +21,14 @@ pytestmark = pytest.mark.anyio
 
 KNOWN = Path(__file__).parents[1] / "recorded" / "openai_operations.tsv"
 
-SERVED = {("POST", "/chat/completions"), ("GET", "/models"), ("GET", "/models/{model}")}
+SERVED = {
+    ("POST", "/chat/completions"),
+    ("POST", "/responses"),
+    ("POST", "/responses/compact"),
+    ("POST", "/responses/input_tokens"),
+    ("GET", "/models"),
+    ("GET", "/models/{model}"),
+}
 """What this version serves; everything else that OpenAI has is refused."""
 
 
@@ -163,7 +170,7 @@ def test_a_model_is_found_by_its_name_alone():
 
 def test_what_is_sent_upstream_is_a_constant():
     """No part of a caller's path can become a part of ours."""
-    assert [endpoint.path for endpoint in METERED.values()] == ["/chat/completions"]
+    served = {(method, f"/v1{path}") for method, path in SERVED if method == "POST"}
+    assert set(METERED) == served
     assert all("{" not in endpoint.path for endpoint in METERED.values())
-    assert set(METERED) == {("POST", "/v1/chat/completions")}
     assert endpoints.PREFIX == "/v1"
