@@ -149,7 +149,11 @@ def _as_chat(fields: Mapping[str, Any]) -> dict[str, Any]:
 def _message(item: Mapping[str, Any]) -> dict[str, Any]:
     if "role" in item:
         return {"role": item["role"], "content": item.get("content")}
-    return {"role": "tool", "content": json.dumps(item, ensure_ascii=False)}
+    content = item.get("output")
+    if isinstance(content, list):
+        return {"role": "tool", "content": content}
+    texts = (item[key] for key in ("name", "arguments", "input", "output") if item.get(key))
+    return {"role": "tool", "content": "".join(map(str, texts))}
 
 
 def _compaction(generation: Generation, fields: Mapping[str, Any]) -> bytes:

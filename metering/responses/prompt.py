@@ -35,6 +35,7 @@ _USUAL_IMAGE = 1_250
 _PROMPT_FIELDS = frozenset(
     {"input", "instructions", "tools", "tool_choice", "text", "reasoning", "personality"}
 )
+_SHOWN = ("tools", "text")
 
 
 def turns_of(fields: Mapping[str, Any]) -> int:
@@ -56,7 +57,9 @@ def bound_by_tokens(call: Call, row: ModelRow) -> int:
         return bound_by_bytes(call, row)
     fields = _without_images(call.fields)
     counted = chat.most_tokens(fields, row.encoding, names=_PROMPT_FIELDS)
-    return _bound(call, row, min(counted, call.body_bytes))
+    # A model may be shown a schema as JSON, in which a line of tabs is no longer one token.
+    shown = sum(count(_as_json(fields[name]), row.encoding) for name in _SHOWN if name in fields)
+    return _bound(call, row, min(counted + shown, call.body_bytes))
 
 
 def _bound(call: Call, row: ModelRow, text_tokens: int) -> int:
@@ -88,15 +91,17 @@ def estimated_tokens(fields: Mapping[str, Any], encoding: str) -> int:
     items = fields.get("input")
     listed = items if isinstance(items, list) else [items]
     texts = [text for item in listed for text in chat.texts_of(_seen(item))]
-    for name in ("tools", "text"):
-        if fields.get(name):
-            texts.append(json.dumps(fields[name], ensure_ascii=False, separators=(",", ":")))
+    texts += [_as_json(fields[name]) for name in _SHOWN if fields.get(name)]
     instructions = fields.get("instructions")
     if isinstance(instructions, str):
         texts.append(instructions)
     tokens = sum(count(text, encoding) for text in texts)
     tokens += sources_of(fields).images * _USUAL_IMAGE
     return tokens + _PER_ITEM * (len(listed) + isinstance(instructions, str)) + _REPLY_PRIMER
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 _NOT_READ = frozenset(
