@@ -154,7 +154,7 @@ def _uses_of_tools(call: Call, row: ModelRow, tier: str) -> Usage:
     rate, counts = row.rates[tier], dict[Unit, int]()
     calls = prompt.turns_of(call.fields) - 1
     for unit, tool in tools.billed_units(call.fields).items():
-        if unit not in rate.short or unit not in rate.long:
+        if not rate.prices(unit):
             raise CostNotBounded(f"tools ({tool})", f"{row.id} has no price for {unit.value}")
         counts[unit] = calls * (tools.SEARCHES_A_CALL if unit is Unit.WEB_SEARCHES else 1)
     return Usage(counts)

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from metering.chat.usage import PromptDetails, Reported, Tokens, disjoint
+from metering.families import TOOL_UNITS
 from metering.prices import Rate
 from metering.responses.tools import MOST_TOOL_CALLS, SEARCHES_A_CALL
 from metering.usage import Unit, Usage
@@ -117,15 +118,12 @@ def priced(units: Mapping[Unit, int], rate: Rate, flagged: list[str]) -> dict[Un
     """
     found: dict[Unit, int] = {}
     for unit, count in units.items():
-        if unit not in rate.short:
+        if not rate.prices(unit):
             if (flag := f"{unit.value}_not_priced") not in flagged:
                 flagged.append(flag)
-            others = [tool for tool in _TOOL_UNITS if tool in rate.short]
+            others = [tool for tool in TOOL_UNITS if rate.prices(tool)]
             if not others:
                 continue
             unit = max(others, key=lambda tool: rate.short[tool])
         found[unit] = found.get(unit, 0) + count
     return found
-
-
-_TOOL_UNITS = (Unit.WEB_SEARCHES, Unit.FILE_SEARCHES, Unit.CONTAINERS)

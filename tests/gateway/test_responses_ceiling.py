@@ -21,12 +21,13 @@ from gateway.read_call import Labels
 from metering.call import Call
 from metering.errors import CostNotBounded, MeteringError
 from metering.money import Credits
+from metering.rates import RateCard
 from metering.tariff import Tariff
 from metering.usage import Unit, Usage
 from storage.keys import KeyHolder, Scopes
-from tests.responses_card import responses_card, with_tools
+from tests.responses_card import with_tools
 
-CARD = responses_card()
+CARD = RateCard.load()
 MODELS = ("gpt-6-sol", "gpt-6-luna", "gpt-5.4-mini", "gpt-4o-mini", "o3")
 SWITCHES = (
     *("hosted_tools", "mcp", "urls", "files", "stored", "conversations"),
@@ -316,7 +317,7 @@ def test_tools_of_openai_are_bounded_turn_by_turn() -> None:
 def test_a_tool_without_a_price_in_the_row_is_refused() -> None:
     """Never held as nothing."""
     prices = {Unit.WEB_SEARCHES: 1}
-    card = type(CARD)(with_tools(row, prices) for row in CARD.models.values())
+    card = RateCard(with_tools(row, prices) for row in CARD.models.values())
     quotes = Quotes(
         card=lambda: card,
         tariff=QUOTES._tariff,

@@ -8,16 +8,16 @@ from typing import Any
 
 from metering.call import Call
 from metering.prices import ModelRow
+from metering.rates import RateCard
 from metering.responses.prompt import estimated_tokens
 from metering.responses.reply import ResponsesReader
-from tests.responses_card import responses_card
 
 RECORDED = Path(__file__).parents[2] / "recorded" / "responses"
 STREAMS = {path.stem: path.read_bytes() for path in sorted(RECORDED.glob("*.sse"))}
 ENCODING = "o200k_base"
 FIELDS: dict[str, Any] = {"input": "Tell me a story."}
 PROMPT = estimated_tokens(FIELDS, ENCODING)
-ROW = responses_card().find("gpt-6-sol")
+ROW = RateCard.load().find("gpt-6-sol")
 
 
 def reader(row: ModelRow = ROW, most_event_bytes: int = 1 << 20) -> ResponsesReader:

@@ -166,7 +166,12 @@ def test_an_event_of_text_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> Non
     """Only the three events that hold the response are."""
     decoded: list[bytes] = []
     decode = reply._decode
-    monkeypatch.setattr(reply, "_decode", lambda data: decoded.append(data) or decode(data))
+
+    def watched(data: bytes) -> Any:
+        decoded.append(data)
+        return decode(data)
+
+    monkeypatch.setattr(reply, "_decode", watched)
 
     read(Events().feed(STREAMS["reasoning"]))
 

@@ -14,7 +14,7 @@ from metering.money import Usd
 from metering.responses.usage import ToolCalls, priced, read_usage, searches_reported
 from metering.usage import Unit, Usage
 from tests.metering.responses.replies import ROW, STREAMS, read, read_json, used
-from tests.responses_card import TOOLS, with_tools
+from tests.responses_card import with_tools
 
 # gpt-6-sol, in USD: input 2, cached 0.2, cache writes 2.5 and 5, output 10 a million; flex is
 # half, priority twice as much, over 272,000 tokens input is twice and output 1.5 times as
@@ -179,8 +179,7 @@ def test_searches_may_be_left_unsaid(told: Any) -> None:
 def test_a_use_without_a_price_counts_as_the_dearest_that_has_one() -> None:
     """Never as nothing, and never as an error that would lose the settlement."""
     flagged: list[str] = []
-    searches = {Unit.WEB_SEARCHES: TOOLS[Unit.WEB_SEARCHES]}
-    rate = with_tools(ROW, {**searches, Unit.FILE_SEARCHES: 1}).rates["default"]
+    rate = with_tools(ROW, {Unit.WEB_SEARCHES: 2, Unit.FILE_SEARCHES: 1}).rates["default"]
 
     found = priced({Unit.CONTAINERS: 2, Unit.WEB_SEARCHES: 1}, rate, flagged)
 
