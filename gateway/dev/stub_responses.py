@@ -156,11 +156,18 @@ def _message(item: Mapping[str, Any]) -> dict[str, Any]:
     return {"role": "tool", "content": "".join(map(str, texts))}
 
 
+def _of_user(item: Mapping[str, Any]) -> dict[str, Any]:
+    content = item.get("content")
+    parts = content if isinstance(content, list) else [{"type": "input_text", "text": content}]
+    about = {"id": f"msg_{secrets.token_hex(20)}", "type": "message", "status": "completed"}
+    return about | {"role": "user", "content": parts}
+
+
 def _compaction(generation: Generation, fields: Mapping[str, Any]) -> bytes:
     """The users' messages, and one item that stands for all the rest."""
     items = fields.get("input")
     listed = items if isinstance(items, list) else []
-    kept = [item for item in listed if item.get("role") == "user"]
+    kept = [_of_user(item) for item in listed if item.get("role") == "user"]
     blob = "gAAAAAB" + secrets.token_urlsafe(48)
     compacted = {"id": f"cmp_{secrets.token_hex(20)}", "type": "compaction"}
     body: dict[str, Any] = {
