@@ -32,8 +32,8 @@ class _OfResponses(PlainMeter):
         return min(prompt.bound_by_tokens(call, row), prompt.bound_by_bytes(call, row))
 
     def unseen(self, call: Call, row: ModelRow) -> Usage:
-        """The prompt, though not all that a model could have read elsewhere; blocks."""
-        if prompt.is_open(call):
+        """The prompt, of which only text is taken at its bound; blocks."""
+        if not prompt.is_text(call):
             return Usage({Unit.INPUT: prompt.estimated_tokens(call.fields, row.encoding)})
         return Usage({Unit.INPUT: self.count_input(call, row)})
 

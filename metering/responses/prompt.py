@@ -82,6 +82,11 @@ def is_open(call: Call) -> bool:
     )
 
 
+def is_text(call: Call) -> bool:
+    """Whether the bound of the input is near what OpenAI will count: all of it is text."""
+    return not is_open(call) and not sources_of(call.fields).images
+
+
 def _continues(call: Call) -> bool:
     return call.fields.get("previous_response_id") is not None
 

@@ -22,8 +22,8 @@ from metering.usage import Unit, Usage
 
 _NULL = b"null"
 
-# These end a stream, each with the whole response.
-_LAST = frozenset({"response.completed", "response.incomplete", "response.failed"})
+# These begin a stream; every other event with a response ends it, and tells the usage.
+_FIRST = frozenset({"response.created", "response.queued", "response.in_progress"})
 
 
 class _Response(msgspec.Struct, gc=False):
@@ -112,7 +112,7 @@ class ResponsesReader(ReplySeen):
                 self.flagged.append("event_not_understood")
         elif bytes(head.response) != _NULL:
             self._text.empty = False
-            is_last = head.type in _LAST
+            is_last = head.type not in _FIRST
             self._take_response(head.response, is_last=is_last)
             if is_last and self._reported is None:
                 self._text.add_json(bytes(head.response))
@@ -131,7 +131,7 @@ class ResponsesReader(ReplySeen):
         self._take_names(id=response.id, model=response.model, tier=response.service_tier)
         self._take_error(response.error)
         self.saw_done |= is_last
-        if bytes(response.usage) == _NULL:
+        if not is_last or bytes(response.usage) == _NULL:
             return True
         tokens = read_usage(response.usage, self.flagged)
         if tokens is not None:

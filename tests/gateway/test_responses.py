@@ -426,6 +426,42 @@ async def test_counting_input_tokens_is_free(house: House):
     assert row.cost_to_us.pico == 0
 
 
+@set_up(
+    features__idea__credits="2.50",
+    features__idea__models=f'["{MODEL}"]',
+    features__idea__max_input_tokens="100",
+    features__idea__max_output_tokens="1000",
+    features__idea__max_n="1",
+)
+async def test_counting_is_free_for_a_feature_with_a_fixed_price_too(house: House):
+    """Its price is for what it does, and this does nothing yet."""
+    acme = await house.business(features=("idea",))
+
+    reply = await house.client.post(
+        "/v1/responses/input_tokens", json=body(), headers=acme.headers | {"X-Feature": "idea"}
+    )
+
+    assert reply.status_code == 200
+    (row,) = await charged_as_billed(acme)
+    assert (row.feature, row.credits_used, row.estimated) == ("idea", Credits(0), False)
+    assert await acme.available() == acme.topped_up
+
+
+async def test_an_image_is_held_at_its_most_and_charged_as_counted_when_nobody_tells(
+    house: House,
+):
+    """A caller that leaves before anything came does not pay for the dearest image there is."""
+    acme = await house.business()
+    parts = [{"type": "input_image", "detail": "auto", "image_url": "data:image/png;base64,AA=="}]
+    house.openai.without_usage()
+
+    await ask(acme, input=[{"role": "user", "content": parts}])
+
+    (row,) = await acme.transactions()
+    assert dict(row.usage)["input"] == 1_250 + 7
+    assert row.credits_held > row.credits_used > Credits(0)
+
+
 async def test_counting_refuses_the_ids_of_others_too(house: House):
     """A count would tell how long another business's response was."""
     acme = await house.business()

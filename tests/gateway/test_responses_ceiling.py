@@ -347,6 +347,19 @@ def test_what_an_earlier_response_had_is_read_again() -> None:
     assert unknown.input_tokens == unknown.row.max_input
 
 
+def test_a_caller_that_saw_nothing_pays_for_its_text_and_not_for_what_could_have_been() -> None:
+    """Text at its bound; an image and a search as they usually are."""
+    text = quote_of()
+    part = {"type": "input_image", "detail": "auto", "image_url": PNG}
+    image = quote_of(input=[{"role": "user", "content": [part]}])
+    search = quote_of({"hosted_tools"}, tools=[{"type": "web_search"}])
+
+    for quote, least, most in ((text, 64, 150), (image, 1_250, 1_300), (search, 5, 50)):
+        unseen = quote.meter.unseen(quote.call, quote.row)
+        assert least <= unseen[Unit.INPUT] <= most < 922_000
+        assert unseen.tokens <= quote.input_tokens
+
+
 def test_counting_costs_nothing_and_compacting_all_that_the_model_can_give() -> None:
     """A compaction knows no output limit."""
     call = quote_of().call

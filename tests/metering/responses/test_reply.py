@@ -197,6 +197,29 @@ def test_text_that_speaks_of_a_response_is_only_text() -> None:
     assert watching.usage()[Unit.OUTPUT] == count(text, ENCODING)
 
 
+def test_a_text_that_is_said_again_whole_is_counted_once() -> None:
+    """`response.output_text.done` repeats what came in pieces."""
+    whole = event("response.output_text.done", output_index=0, content_index=0, text="Once upon")
+    _, watching = read([delta("Once"), delta(" upon"), whole])
+
+    assert watching.usage()[Unit.OUTPUT] == count("Once upon", ENCODING)
+    assert watching.so_far() == 3
+
+
+def test_usage_of_a_response_that_goes_on_is_not_the_last_word() -> None:
+    """A stream that breaks after it is counted."""
+    _, watching = read([ended("response.in_progress", usage=used(7, 1)), delta("Once upon")])
+
+    assert (watching.source, watching.saw_done) == ("counted", False)
+
+
+def test_a_last_event_by_a_new_name_is_read_all_the_same() -> None:
+    """Every event with a response ends it, but for the three that begin it."""
+    _, watching = read([delta("Once"), ended("response.cancelled", usage=used())])
+
+    assert (watching.source, watching.saw_done) == ("reported", True)
+
+
 def test_explicit_zero_is_not_replaced_by_a_count() -> None:
     """Zero tokens are what OpenAI billed."""
     _, watching = read([delta("Once"), ended(usage=used(0, 0))])
