@@ -11,16 +11,23 @@ from metering.usage import Usage
 _CODE_CHARACTERS = 64
 
 
-class ReplySeen:
-    """The part of a `UsageReader` that does not depend on the shape of the reply."""
+class ReplyNamed:
+    """What every `UsageReader` can be asked for besides the usage."""
 
-    def __init__(self, call: Call, text: TextSeen, *, encoding: str) -> None:
+    def __init__(self) -> None:
         self.model: str | None = None
         self.tier: str | None = None
         self.upstream_id: str | None = None
         self.saw_done = False
         self.error: str | None = None
         self.flagged: list[str] = []
+
+
+class ReplySeen(ReplyNamed):
+    """The part of a `UsageReader` that does not depend on the shape of the reply."""
+
+    def __init__(self, call: Call, text: TextSeen, *, encoding: str) -> None:
+        super().__init__()
         self._call = call
         self._encoding = encoding
         self._text = text

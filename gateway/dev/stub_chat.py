@@ -98,7 +98,7 @@ class Chat:
         return await generate(self.fields, self.script)
 
     async def _send_completion(self, generation: Generation) -> None:
-        body = self.script.body or replies.completion(generation, model=self._model)
+        body = self.script.body or self._whole(generation)
         if self.script.breaks_after is None:
             self._bill(generation)
             await self._send_whole(200, body)
@@ -107,6 +107,9 @@ class Chat:
         await self._start(200, b"application/json", len(body))
         await self._send(body[: len(body) // 2])
         self._break()
+
+    def _whole(self, generation: Generation) -> bytes:
+        return replies.completion(generation, model=self._model)
 
     async def _stream(self, generation: Generation) -> None:
         """

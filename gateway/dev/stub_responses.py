@@ -52,17 +52,6 @@ class ResponseCall(Chat):
     async def _generate(self) -> Generation:
         return await generate(_as_chat(self.fields), self.script)
 
-    async def _send_completion(self, generation: Generation) -> None:
-        whole = self.script.body or self._whole(generation)
-        if self.script.breaks_after is None:
-            self._bill(generation)
-            await self._send_whole(200, whole)
-            return
-        self._bill(generation, cut_after=len(generation.tokens))
-        await self._start(200, b"application/json", len(whole))
-        await self._send(whole[: len(whole) // 2])
-        self._break()
-
     def _whole(self, generation: Generation) -> bytes:
         if self.endpoint == "responses.compact":
             return _compaction(generation, self.fields)

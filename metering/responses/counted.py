@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
+from metering.reply_seen import ReplyNamed
 from metering.usage import Usage
 
 
-class CountReader:
+class CountReader(ReplyNamed):
     """A `UsageReader` that finds no usage, whatever comes."""
-
-    def __init__(self) -> None:
-        self.model: str | None = None
-        self.tier: str | None = None
-        self.upstream_id: str | None = None
-        self.saw_done = False
-        self.error: str | None = None
-        self.flagged: list[str] = []
 
     @property
     def source(self) -> Literal["reported", "counted", "none"]:

@@ -10,7 +10,7 @@ from openai.types.responses import response_input_item_param as sdk
 from metering.errors import BodyNotUnderstood, CostNotBounded
 from metering.responses import items
 from metering.responses.items import read_input, sources_of
-from tests.metering.responses.sdk_types import kinds_of
+from tests.metering.responses.sdk_kinds import kinds_of
 
 NOTHING: frozenset[str] = frozenset()
 PNG = "data:image/png;base64,iVBORw0KGgo="

@@ -10,7 +10,7 @@ from openai.types.responses import tool_param as sdk
 from metering.errors import BodyNotUnderstood, CostNotBounded, MeteringError
 from metering.responses.tools import billed_units, read_tools, run_by_openai
 from metering.usage import Unit
-from tests.metering.responses.sdk_types import kinds_of
+from tests.metering.responses.sdk_kinds import kinds_of
 
 NOTHING: frozenset[str] = frozenset()
 FUNCTION = {"type": "function", "name": "f", "parameters": {}, "strict": True}
