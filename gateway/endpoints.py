@@ -20,7 +20,9 @@ from gateway.errors import (
     UpgradeRefused,
 )
 from metering.meters.chat_completions import ChatCompletions
+from metering.meters.embeddings import Embeddings
 from metering.meters.meter import Meter
+from metering.meters.moderations import Moderations
 
 PREFIX = "/v1"
 _ID = r"[A-Za-z0-9_.:-]{1,128}"
@@ -28,17 +30,33 @@ _ID = r"[A-Za-z0-9_.:-]{1,128}"
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An operation of OpenAI that is held, forwarded, metered and settled."""
+    """
+    An operation of OpenAI that is held, forwarded, metered and settled.
+
+    `default_model` is written into a body that names none, where OpenAI has such a default.
+    """
 
     name: str
     method: str
     path: str
     meter: Meter
+    default_model: str | None = None
 
 
 CHAT_COMPLETIONS = Endpoint("chat.completions", "POST", "/chat/completions", ChatCompletions())
+EMBEDDINGS = Endpoint("embeddings", "POST", "/embeddings", Embeddings())
+MODERATIONS = Endpoint(
+    "moderations", "POST", "/moderations", Moderations(), default_model="omni-moderation-latest"
+)
 
-METERED = {(endpoint.method, PREFIX + endpoint.path): endpoint for endpoint in (CHAT_COMPLETIONS,)}
+METERED = {
+    (endpoint.method, PREFIX + endpoint.path): endpoint
+    for endpoint in (
+        CHAT_COMPLETIONS,
+        EMBEDDINGS,
+        MODERATIONS,
+    )
+}
 """(method, raw path) → endpoint: the one look-up on the way of a call."""
 
 METERS = {endpoint.name: endpoint.meter for endpoint in METERED.values()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,22 +11,12 @@ from typing import Any
 from gateway.dev import stub_replies as replies
 from gateway.dev.stub_bills import Bills
 from gateway.dev.stub_generation import Generation, generate
+from gateway.dev.stub_refused import Refused, read_object, unknown_model
 from gateway.dev.stub_script import Script
 from gateway.dev.stub_server import Receive, Scope, Send, close_connection
 
 KNOWN_MODEL = re.compile(r"(gpt-|chatgpt-|codex-|ft:|o\d).*")
 MOST_CHOICES = 128
-
-
-class Refused(Exception):
-    """OpenAI's no to a call, with its status and its words."""
-
-    def __init__(
-        self, status: int, message: str, *, code: str | None = None, param: str | None = None
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.body = replies.error(status, message=message, code=code, param=param)
 
 
 def read_call(body: bytes) -> dict[str, Any]:
@@ -37,16 +26,10 @@ def read_call(body: bytes) -> dict[str, Any]:
     Raises:
         Refused: It is not one that OpenAI would answer.
     """
-    try:
-        fields = json.loads(body)
-    except ValueError:
-        raise Refused(400, "We could not parse the JSON body of your request.") from None
-    if not isinstance(fields, dict) or not isinstance(fields.get("model"), str):
-        raise Refused(400, "you must provide a model parameter", param="model")
+    fields = read_object(body)
     model, messages, n = fields["model"], fields.get("messages"), fields.get("n")
     if not KNOWN_MODEL.fullmatch(model):
-        words = f"The model `{model}` does not exist or you do not have access to it."
-        raise Refused(404, words, code="model_not_found")
+        raise unknown_model(model)
     if not isinstance(messages, list) or not messages:
         raise Refused(400, "Missing required parameter: 'messages'.", param="messages")
     if not all(isinstance(message, dict) and "role" in message for message in messages):

@@ -26,8 +26,9 @@ from gateway.dev import stub_bills
 from gateway.dev import stub_replies as replies
 from gateway.dev.stub_asked import Asked, Received
 from gateway.dev.stub_bills import Bill, Bills
-from gateway.dev.stub_chat import KNOWN_MODEL, Chat, Refused, read_call
+from gateway.dev.stub_chat import KNOWN_MODEL, Chat, read_call
 from gateway.dev.stub_lean import LeanStub
+from gateway.dev.stub_refused import Refused
 from gateway.dev.stub_routes import ROUTES
 from gateway.dev.stub_script import ScriptWrong, from_call
 from gateway.dev.stub_scripted import Scripted

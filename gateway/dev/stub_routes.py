@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from gateway.dev.stub_asked import Answer
+from gateway.dev.stub_embeddings import embeddings
+from gateway.dev.stub_moderations import moderations
 
-ROUTES: dict[tuple[str, str], Answer] = {}
+ROUTES: dict[tuple[str, str], Answer] = {
+    ("POST", "/v1/embeddings"): embeddings,
+    ("POST", "/v1/moderations"): moderations,
+}
 """(method, path) → who answers it."""

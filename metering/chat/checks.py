@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from metering.errors import BodyNotUnderstood, CostNotBounded
@@ -11,6 +11,35 @@ from metering.errors import BodyNotUnderstood, CostNotBounded
 MOST_DEPTH = 64
 
 Check = Callable[[str, Any], None]
+
+# Settings of other gateways: whoever sends them expects us to call another address, with
+# another key, at another's expense.
+_NOT_OURS = frozenset({"api_base", "base_url", "api_key", "organization", "user_config"})
+
+
+def read_known(fields: Mapping[str, Any], known: Mapping[str, Check], what: str) -> None:
+    """
+    Check each field of a body; null is absent, and an unknown field is refused: it may cost.
+
+    Args:
+        what: Whose fields they are, for the message: "a chat completion".
+    """
+    for name, value in fields.items():
+        check = known.get(name)
+        if check is None:
+            _refuse_unknown(name, what)
+        elif value is not None:
+            check(name, value)
+
+
+def _refuse_unknown(name: str, what: str) -> None:
+    shown = name[:64]
+    if name in _NOT_OURS:
+        raise BodyNotUnderstood(
+            f"{shown} cannot be set by a call; the gateway decides where it goes and who pays",
+            shown,
+        )
+    raise CostNotBounded(shown, f"is not a field of {what} that the gateway knows")
 
 
 def never(why: str) -> Check:

@@ -15,6 +15,7 @@ from metering.chat.checks import (
     boolean,
     never,
     number,
+    read_known,
     shallow,
     string,
     table,
@@ -27,10 +28,6 @@ from metering.errors import BodyNotUnderstood, CostNotBounded
 MOST_CHOICES = 128  # OpenAI's own limit of n.
 MOST_OUTPUT_TOKENS = 2**31
 
-# Settings of other gateways: whoever sends them expects us to call another address, with
-# another key, at another's expense.
-_NOT_OURS = frozenset({"api_base", "base_url", "api_key", "organization", "user_config"})
-
 
 def read_fields(fields: dict[str, Any]) -> None:
     """
@@ -40,25 +37,10 @@ def read_fields(fields: dict[str, Any]) -> None:
         BodyNotUnderstood: A field is not what OpenAI documents.
         CostNotBounded: A part may cost more than its bytes tell, or is not known to us.
     """
-    for name, value in fields.items():
-        check = _FIELDS.get(name)
-        if check is None:
-            _refuse_unknown(name)
-        elif value is not None:
-            check(name, value)
+    read_known(fields, _FIELDS, "a chat completion")
     if fields.get("messages") is None:
         raise BodyNotUnderstood("messages is missing; it must be a list of messages", "messages")
     _same_limits(fields)
-
-
-def _refuse_unknown(name: str) -> None:
-    shown = name[:64]
-    if name in _NOT_OURS:
-        raise BodyNotUnderstood(
-            f"{shown} cannot be set by a call; the gateway decides where it goes and who pays",
-            shown,
-        )
-    raise CostNotBounded(shown, "is not a field of a chat completion that the gateway knows")
 
 
 def _same_limits(fields: Mapping[str, Any]) -> None:
