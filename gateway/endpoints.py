@@ -20,6 +20,7 @@ from gateway.errors import (
     UpgradeRefused,
 )
 from metering.meters.chat_completions import ChatCompletions
+from metering.meters.completions import Completions
 from metering.meters.embeddings import Embeddings
 from metering.meters.meter import Meter
 from metering.meters.moderations import Moderations
@@ -44,6 +45,7 @@ class Endpoint:
 
 
 CHAT_COMPLETIONS = Endpoint("chat.completions", "POST", "/chat/completions", ChatCompletions())
+COMPLETIONS = Endpoint("completions", "POST", "/completions", Completions())
 EMBEDDINGS = Endpoint("embeddings", "POST", "/embeddings", Embeddings())
 MODERATIONS = Endpoint(
     "moderations", "POST", "/moderations", Moderations(), default_model="omni-moderation-latest"
@@ -53,6 +55,7 @@ METERED = {
     (endpoint.method, PREFIX + endpoint.path): endpoint
     for endpoint in (
         CHAT_COMPLETIONS,
+        COMPLETIONS,
         EMBEDDINGS,
         MODERATIONS,
     )

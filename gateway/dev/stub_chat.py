@@ -14,6 +14,7 @@ from gateway.dev.stub_generation import Generation, generate
 from gateway.dev.stub_refused import Refused, read_object, unknown_model
 from gateway.dev.stub_script import Script
 from gateway.dev.stub_server import Receive, Scope, Send, close_connection
+from gateway.dev.stub_units import units_of
 
 KNOWN_MODEL = re.compile(r"(gpt-|chatgpt-|codex-|ft:|o\d).*")
 MOST_CHOICES = 128
@@ -135,7 +136,7 @@ class Chat:
             usage=generation.usage(cut_after),
             streamed=bool(self.fields.get("stream")),
             cut=cut_after is not None,
-            units=_units(generation.usage(cut_after)),
+            units=units_of(generation.usage(cut_after)),
         )
 
     @property
@@ -164,14 +165,3 @@ class Chat:
     async def _send(self, data: bytes, *, more: bool = True) -> None:
         if data or not more:
             await self.send({"type": "http.response.body", "body": data, "more_body": more})
-
-
-def _units(usage: dict[str, Any]) -> dict[str, int]:
-    """OpenAI's object with each token once, as the rate card names them."""
-    details = usage.get("prompt_tokens_details") or {}
-    parts = {
-        "cached_input": details.get("cached_tokens") or 0,
-        "cache_write_30m": details.get("cache_write_tokens") or 0,
-    }
-    plain = usage["prompt_tokens"] - sum(parts.values())
-    return {"input": plain, **parts, "output": usage["completion_tokens"]}

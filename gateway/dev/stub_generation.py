@@ -86,10 +86,10 @@ def _generate(
     fields: Mapping[str, Any], script: Script, parts: list[str], encoding: str
 ) -> Generation:
     limit = fields.get("max_completion_tokens") or fields.get("max_tokens") or MODEL_MAX_OUTPUT
-    pieces = (script.tool[1],) if script.tool else _until_stop(script.pieces, fields.get("stop"))
+    pieces = (script.tool[1],) if script.tool else until_stop(script.pieces, fields.get("stop"))
     reason = "tool_calls" if script.tool else "stop"
     reasoning = min(script.reasoning_tokens, limit)
-    kept, counts = _within(pieces, limit - reasoning, encoding)
+    kept, counts = within(pieces, limit - reasoning, encoding)
     if "".join(kept) != "".join(pieces):
         reason = "length"
     if script.worst:
@@ -105,7 +105,7 @@ def _generate(
     )
 
 
-def _within(
+def within(
     pieces: tuple[str, ...], limit: int, encoding: str
 ) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """As many pieces as the limit has tokens for; the last one may be shortened."""
@@ -124,7 +124,7 @@ def _within(
     return tuple(kept), tuple(counts)
 
 
-def _until_stop(pieces: tuple[str, ...], stop: Any) -> tuple[str, ...]:
+def until_stop(pieces: tuple[str, ...], stop: Any) -> tuple[str, ...]:
     """The pieces up to the first stop sequence in their text."""
     stops = [stop] if isinstance(stop, str) else [text for text in stop or [] if text]
     text = "".join(pieces)

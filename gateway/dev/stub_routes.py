@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from gateway.dev.stub_asked import Answer
+from gateway.dev.stub_completions import completions
 from gateway.dev.stub_embeddings import embeddings
 from gateway.dev.stub_moderations import moderations
 
 ROUTES: dict[tuple[str, str], Answer] = {
+    ("POST", "/v1/completions"): completions,
     ("POST", "/v1/embeddings"): embeddings,
     ("POST", "/v1/moderations"): moderations,
 }

@@ -82,6 +82,14 @@ def table(name: str, value: Any) -> dict[str, Any]:
     return value
 
 
+def stream_options(name: str, value: Any) -> None:
+    for key, option in table(name, value).items():
+        if key not in ("include_usage", "include_obfuscation"):
+            raise CostNotBounded(f"{name}.{key[:64]}", "is not an option we know")
+        if option is not None:
+            boolean(f"{name}.{key}", option)
+
+
 def shallow(name: str, value: Any) -> None:
     """Anything whose bytes bound its cost; only its depth is checked."""
     level = [value]

@@ -17,6 +17,7 @@ from metering.chat.checks import (
     number,
     read_known,
     shallow,
+    stream_options,
     string,
     table,
     whole,
@@ -64,14 +65,6 @@ def _tools(name: str, value: Any) -> None:
                 f"{name}[{place}].type", "only tools that your own app runs are bounded"
             )
         shallow(f"{name}[{place}]", tool)
-
-
-def _stream_options(name: str, value: Any) -> None:
-    for key, option in table(name, value).items():
-        if key not in ("include_usage", "include_obfuscation"):
-            raise CostNotBounded(f"{name}.{key[:64]}", "is not an option we know")
-        if option is not None:
-            boolean(f"{name}.{key}", option)
 
 
 def _prediction(name: str, value: Any) -> None:
@@ -138,7 +131,7 @@ _FIELDS: dict[str, Check] = {
     "stop": shallow,
     "store": _store,
     "stream": boolean,
-    "stream_options": _stream_options,
+    "stream_options": stream_options,
     "temperature": number(0, 2),
     "tool_choice": shallow,
     "tools": _tools,

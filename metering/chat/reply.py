@@ -8,14 +8,17 @@ a stream is looked at only when that event never comes.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, Literal
 
 import msgspec
 
 from metering.call import Call
 from metering.chat.prompt import estimated_tokens
+from metering.chat.stand_ins import TEXT_ONLY, with_stand_ins
 from metering.chat.text import TextSeen
 from metering.chat.usage import read_usage
+from metering.prices import Prices
 from metering.sse import Events, data_of
 from metering.usage import Unit, Usage
 
@@ -49,7 +52,24 @@ _EMPTY = re.compile(rb"\[\s*\]")
 class ChatReader:
     """The `UsageReader` of one chat completion."""
 
-    def __init__(self, call: Call, *, encoding: str, asked_for_usage: bool) -> None:
+    def __init__(
+        self,
+        call: Call,
+        *,
+        encoding: str,
+        asked_for_usage: bool,
+        prices: Prices = TEXT_ONLY,
+        counted: Callable[[], Usage] | None = None,
+        echoed: Callable[[], int] | None = None,
+        searches: int = 0,
+    ) -> None:
+        """
+        Args:
+            prices: Of the model that was asked for.
+            counted: What the prompt is when no usage is reported; blocks.
+            echoed: How many tokens of the reply's text are the prompt again; blocks.
+            searches: Of the web, where the reply does not say how many there were.
+        """
         self.model: str | None = None
         self.tier: str | None = None
         self.upstream_id: str | None = None
@@ -58,6 +78,10 @@ class ChatReader:
         self.flagged: list[str] = []
         self._call = call
         self._encoding = encoding
+        self._prices = prices
+        self._counted = counted
+        self._echoed = echoed
+        self._searches = searches
         self._asked = asked_for_usage
         self._events = Events()
         self._text = TextSeen()
@@ -112,19 +136,28 @@ class ChatReader:
     def usage(self) -> Usage:
         """What the call used: as OpenAI reported it, else counted; counting blocks."""
         if self._reported is not None:
-            return self._reported
+            return self._with_searches(self._reported)
         if self.source == "none":
             return Usage()
-        return Usage(
-            {
-                Unit.INPUT: estimated_tokens(self._call.fields, self._encoding),
-                Unit.OUTPUT: self._text.tokens(self._encoding),
-            }
-        )
+        counts = dict(self._prompt().items())
+        echoed = self._echoed() if self._echoed is not None else 0
+        counts[Unit.OUTPUT] = max(0, self._text.tokens(self._encoding) - echoed)
+        counts[Unit.AUDIO_OUTPUT] = self._text.audio_tokens()
+        return self._with_searches(with_stand_ins(counts, self._prices, self.flagged))
 
     def so_far(self) -> int:
         """About how many output tokens were seen: a quarter of the text's bytes."""
         return self._text.so_far()
+
+    def _prompt(self) -> Usage:
+        if self._counted is not None:
+            return self._counted()
+        return Usage({Unit.INPUT: estimated_tokens(self._call.fields, self._encoding)})
+
+    def _with_searches(self, usage: Usage) -> Usage:
+        if not self._searches:
+            return usage
+        return Usage({**dict(usage.items()), Unit.WEB_SEARCHES: self._searches})
 
     def _feed_events(self, chunk: bytes) -> bytes:
         out: list[bytes] = []
@@ -177,7 +210,7 @@ class ChatReader:
         """Keep the usage of this event, the last one wins; whether there was one."""
         if bytes(head.usage) == _NULL:
             return False
-        usage = read_usage(head.usage, self.flagged)
+        usage = read_usage(head.usage, self.flagged, self._prices)
         if usage is not None:
             self._reported = usage
         return True

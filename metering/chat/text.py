@@ -11,6 +11,9 @@ from metering.tokens import count
 # stream does not keep 60 bytes of JSON for each byte of text.
 MOST_RAW_BYTES = 65_536
 
+_TOKENS_A_SECOND = 20
+_BYTES_A_SECOND = 48_000
+
 
 class _Function(msgspec.Struct, gc=False):
     name: str | None = None
@@ -26,6 +29,7 @@ class _ToolCall(msgspec.Struct, gc=False):
 
 class _Audio(msgspec.Struct, gc=False):
     transcript: str | None = None
+    data: str | None = None
 
 
 class _Message(msgspec.Struct, gc=False):
@@ -44,6 +48,7 @@ class _Choice(msgspec.Struct, gc=False):
     index: int = 0
     delta: _Message | None = None
     message: _Message | None = None
+    text: str | None = None
 
 
 class _Reply(msgspec.Struct, gc=False):
@@ -71,6 +76,7 @@ class TextSeen:
         self._json: list[bytes] = []
         self._texts: dict[Place, list[str]] = {}
         self._text_bytes = 0
+        self._audio_characters = 0
 
     def add(self, events: bytes) -> None:
         """Keep one or more whole events of a stream."""
@@ -93,9 +99,17 @@ class TextSeen:
         return next((event for event in events if b"data:" in event), b"")
 
     def so_far(self) -> int:
-        """About how many tokens the text has: a quarter of its bytes."""
+        """About how many tokens there are: a quarter of the text's bytes, and the speech."""
+        return self.audio_tokens() - (-self._text_bytes // 4)
+
+    def audio_tokens(self) -> int:
+        """
+        The tokens of what was spoken: one for 50 milliseconds.
+
+        A stream speaks in 16 bits at 24 kHz, and its JSON has 4 characters for 3 bytes.
+        """
         self._reduce()
-        return -(-self._text_bytes // 4)
+        return -(-self._audio_characters * 3 * _TOKENS_A_SECOND // (4 * _BYTES_A_SECOND))
 
     def tokens(self, encoding: str) -> int:
         """The tokens of all text; blocks."""
@@ -116,6 +130,7 @@ class TextSeen:
             for message in (choice.delta, choice.message):
                 if message is not None:
                     self._take(choice.index, message)
+            self._keep((choice.index, "text", 0), choice.text)
 
     def _take(self, choice: int, message: _Message) -> None:
         self._keep((choice, "content", 0), message.content)
@@ -123,6 +138,7 @@ class TextSeen:
         self._keep((choice, "reasoning", 0), message.reasoning or message.reasoning_content)
         if message.audio is not None:
             self._keep((choice, "audio", 0), message.audio.transcript)
+            self._audio_characters += len(message.audio.data or "")
         if message.function_call is not None:
             self._function((choice, "function", 0), message.function_call)
         for call in message.tool_calls or ():

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from metering.call import Call
-from metering.embeddings.fields import counted_tokens, inputs_of, most_tokens, read_fields
+from metering.embeddings.fields import read_fields
 from metering.embeddings.reader import EmbeddingsReader
 from metering.meters.meter import FRAMING_TOKENS, Ceiling, PlainMeter
 from metering.prices import ModelRow
+from metering.text_or_ids import counted_tokens, items_of, most_tokens
 from metering.usage import Unit, Usage
 
 
@@ -25,7 +26,7 @@ class Embeddings(PlainMeter):
 
         Each input may be as long as the model reads, so each counts as a choice.
         """
-        inputs = inputs_of(call.fields["input"])
+        inputs = items_of(call.fields["input"])
         return Ceiling(
             input_tokens=most_tokens(call.fields["input"]) + len(inputs) + FRAMING_TOKENS,
             choices=len(inputs),
@@ -34,7 +35,7 @@ class Embeddings(PlainMeter):
     def count_input(self, call: Call, row: ModelRow) -> int:
         """The tokens of the input, and one more for each: an upper bound; blocks."""
         value = call.fields["input"]
-        return counted_tokens(value, row.encoding) + len(inputs_of(value))
+        return counted_tokens(value, row.encoding) + len(items_of(value))
 
     def unseen(self, call: Call, row: ModelRow) -> Usage:
         """The input; blocks."""

@@ -8,8 +8,9 @@ import pytest
 from openai.types import embedding_create_params
 
 from metering.embeddings import fields as embedding_fields
-from metering.embeddings.fields import counted_tokens, inputs_of, most_tokens, read_fields
+from metering.embeddings.fields import read_fields
 from metering.errors import BodyNotUnderstood, CostNotBounded
+from metering.text_or_ids import counted_tokens, items_of, most_tokens
 
 MODEL = {"model": "text-embedding-3-small"}
 
@@ -28,7 +29,7 @@ def test_each_kind_of_input_is_counted(value: Any, inputs: int, most: int, count
     """A byte of text, or a token id, is a token at the most."""
     read_fields(MODEL | {"input": value})
 
-    assert len(inputs_of(value)) == inputs
+    assert len(items_of(value)) == inputs
     assert most_tokens(value) == most
     assert counted_tokens(value, "cl100k_base") == counted
 
