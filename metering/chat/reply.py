@@ -27,6 +27,7 @@ MOST_USAGE_EVENT_BYTES = 16_384
 
 _HAS_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*[^\s\]]')
 _CODE_CHARACTERS = 64
+_MOST_SEARCHES = 10_000
 _ERROR_WITHIN = 80
 
 # data, event, id, retry: an event begins with one of these, or with what is left of a CR LF.
@@ -41,6 +42,7 @@ class _Head(msgspec.Struct, gc=False):
     service_tier: Any = None
     error: Any = None
     usage: msgspec.Raw = msgspec.Raw(b"null")
+    tool_usage: Any = None
     choices: msgspec.Raw = msgspec.Raw(b"null")
 
 
@@ -213,6 +215,8 @@ class ChatReader:
         usage = read_usage(head.usage, self.flagged, self._prices)
         if usage is not None:
             self._reported = usage
+        if self._searches and head.tool_usage is not None:
+            self._searches = _reported_searches(head.tool_usage, self._searches)
         return True
 
     def _take_error(self, error: Any) -> None:
@@ -221,6 +225,13 @@ class ChatReader:
         code = error.get("code") or error.get("type") if isinstance(error, dict) else None
         # The text of the error stays with the caller: it may quote the prompt.
         self.error = code[:_CODE_CHARACTERS] if isinstance(code, str) else "upstream_error"
+
+
+def _reported_searches(tool_usage: Any, otherwise: int) -> int:
+    """How many searches are billed, where the reply says it."""
+    web_search = tool_usage.get("web_search") if isinstance(tool_usage, dict) else None
+    found = web_search.get("num_requests") if isinstance(web_search, dict) else None
+    return found if type(found) is int and 0 <= found <= _MOST_SEARCHES else otherwise
 
 
 def _is_plain(events: bytes) -> bool:
