@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
+from gateway.dev.stub_bills import Bill
 from metering.money import Credits
 from metering.prices import ModelRow
 from metering.rates import RateCard
@@ -86,8 +88,18 @@ EMBEDDING = a_row(
     max_input=8192,
     max_output=1,
 )
-# Rows of earlier cards could not be without a price; none of it is ever used.
-MODERATION = a_row("omni-moderation-latest", "moderations", {Unit.INPUT: 1})
+MODERATION = a_row("omni-moderation-latest", "moderations", {})
+
+
+def switch_on(house: House, *names: str) -> None:
+    """Let every business of a house use these from now on."""
+    intake = house.parts.doors._proxy._intake
+    authenticate: Any = intake._authenticate
+
+    async def with_switches(headers: Any) -> Any:
+        return replace(await authenticate(headers), switches=frozenset(names))
+
+    intake._authenticate = cast(Any, with_switches)
 
 
 def add_rows(house: House, *rows: ModelRow) -> None:
@@ -107,19 +119,20 @@ async def charged_by_unit(acme: Acme) -> list[Transaction]:
     house = acme.house
     rows = await acme.transactions()
     charged = {row.id: row.credits_used for row in rows if row.credits_used != Credits(0)}
-    card, tariff = house.parts.pricing.book.card(), house.parts.pricing.tariff
-    billed = {
-        bill.transaction: tariff.charge(
-            card.rate(bill.model, tier=bill.tier),
-            Usage.from_names(bill.units),
-            None,
-            False,
-        ).credits_used
-        for bill in house.openai.billed
-    }
+    billed = {bill.transaction: _price_of(house, bill) for bill in house.openai.billed}
     assert charged == billed
     balance = await acme.balance()
     left = acme.topped_up - sum(charged.values(), Credits(0))
     assert (balance.total, balance.held) == (left, Credits(0))
     assert await acme.recorded() == left
     return rows
+
+
+def _price_of(house: House, bill: Bill) -> Credits:
+    rate = house.parts.pricing.book.card().rate(bill.model, tier=bill.tier)
+    units = dict(bill.units)
+    if not rate.prices(Unit.IMAGE_INPUT):
+        # OpenAI bills images as text where it lists no price for them.
+        units["input"] = units.get("input", 0) + units.pop("image_input", 0)
+    tariff = house.parts.pricing.tariff
+    return tariff.charge(rate, Usage.from_names(units), None, False).credits_used

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway.dev import stub_replies as replies
@@ -41,7 +41,21 @@ def read_call(body: bytes) -> dict[str, Any]:
         limit = fields.get(name)
         if limit is not None and (type(limit) is not int or limit < 1):
             raise Refused(400, f"Invalid '{name}': expected an integer of 1 or more.", param=name)
+    if fields.get("prediction") is not None and fields.get("max_completion_tokens") is not None:
+        words = "Unsupported parameter: 'max_completion_tokens' is not supported with 'prediction'."
+        raise Refused(400, words, code="unsupported_parameter", param="max_completion_tokens")
+    if fields.get("metadata") is not None and not fields.get("store"):
+        words = "The 'metadata' parameter is only allowed when 'store' is enabled."
+        raise Refused(400, words, param="metadata")
     return fields
+
+
+def in_its_tier(fields: Mapping[str, Any], script: Script) -> Script:
+    """The script, served in the tier that was asked for unless it names another."""
+    asked = fields.get("service_tier") or "default"
+    if script.tier != "default" or asked == "auto":
+        return script
+    return replace(script, tier="priority" if asked == "fast" else asked)
 
 
 @dataclass(frozen=True)
@@ -136,7 +150,7 @@ class Chat:
             usage=generation.usage(cut_after),
             streamed=bool(self.fields.get("stream")),
             cut=cut_after is not None,
-            units=units_of(generation.usage(cut_after)),
+            units=units_of(generation.usage(cut_after)) | _searches(generation),
         )
 
     @property
@@ -165,3 +179,10 @@ class Chat:
     async def _send(self, data: bytes, *, more: bool = True) -> None:
         if data or not more:
             await self.send({"type": "http.response.body", "body": data, "more_body": more})
+
+
+def _searches(generation: Generation) -> dict[str, int]:
+    """How many are billed: those that the script says, else one for a call that searches."""
+    count = generation.script.searches
+    count = generation.heard.searches if count is None else count
+    return {"web_searches": count} if count else {}

@@ -45,7 +45,7 @@ def file(data: bytes, mime: str = "text/plain", **fields: Any) -> dict[str, Any]
     return {"type": "file", "file": {"file_data": text, **fields}}
 
 
-def text(said: str = "What is this?") -> dict[str, Any]:
+def text(said: str = "What is this") -> dict[str, Any]:
     return {"type": "text", "text": said}
 
 

@@ -214,8 +214,8 @@ def test_missing_usage_is_counted_part_by_part() -> None:
     found = METER.reader(call(SEARCHING), SEARCHING, asked_for_usage=False)
     found.feed_json(b'{"choices":[{"message":{"content":"a cat"}}]}')
 
-    assert watching.usage() == Usage({Unit.INPUT: 3_011, Unit.AUDIO_INPUT: 61, Unit.OUTPUT: 2})
-    assert found.usage() == Usage({Unit.INPUT: 8_011, Unit.OUTPUT: 2, Unit.WEB_SEARCHES: 1})
+    assert watching.usage() == Usage({Unit.INPUT: 3_010, Unit.AUDIO_INPUT: 61, Unit.OUTPUT: 2})
+    assert found.usage() == Usage({Unit.INPUT: 8_010, Unit.OUTPUT: 2, Unit.WEB_SEARCHES: 1})
 
 
 @pytest.mark.parametrize(
