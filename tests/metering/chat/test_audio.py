@@ -10,7 +10,7 @@ from metering.chat.audio import audio_tokens, is_bounded
 from tests.metering.chat.parts import mp3, speech, wav
 
 ID3 = b"ID3\x04\0\0\0\0\x02\x00"  # A tag of 256 bytes.
-MP3_8K = {"header": b"\xff\xe3\x18\x00", "length": 72}  # MPEG-2.5, 8 kbit/s, 8 kHz: 72 ms.
+MP3_8K = mp3(100, header=b"\xff\xe3\x18\x00", length=72)  # MPEG-2.5, 8 kbit/s: 72 ms each.
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ MP3_8K = {"header": b"\xff\xe3\x18\x00", "length": 72}  # MPEG-2.5, 8 kbit/s, 8 
         (mp3(100), 53),
         (ID3 + b"\0" * 256 + mp3(100), 53),
         (mp3(100) + b"TAG" + b"\0" * 125, 53 + 128 // 9),
-        (mp3(100, **MP3_8K), 145),
+        (MP3_8K, 145),
     ],
 )
 def test_length_in_time_is_what_counts(data: bytes, tokens: int) -> None:
