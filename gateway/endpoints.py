@@ -20,7 +20,10 @@ from gateway.errors import (
     UpgradeRefused,
 )
 from metering.meters.chat_completions import ChatCompletions
+from metering.meters.completions import Completions
+from metering.meters.embeddings import Embeddings
 from metering.meters.meter import Meter
+from metering.meters.moderations import Moderations
 from metering.meters.responses import Responses, ResponsesCompact, ResponsesInputTokens
 
 PREFIX = "/v1"
@@ -29,12 +32,17 @@ _ID = r"[A-Za-z0-9_.:-]{1,128}"
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An operation of OpenAI that is held, forwarded, metered and settled."""
+    """
+    An operation of OpenAI that is held, forwarded, metered and settled.
+
+    `default_model` is written into a body that names none, where OpenAI has such a default.
+    """
 
     name: str
     method: str
     path: str
     meter: Meter
+    default_model: str | None = None
 
 
 CHAT_COMPLETIONS = Endpoint("chat.completions", "POST", "/chat/completions", ChatCompletions())
@@ -42,6 +50,11 @@ RESPONSES = Endpoint("responses", "POST", "/responses", Responses())
 RESPONSES_COMPACT = Endpoint("responses.compact", "POST", "/responses/compact", ResponsesCompact())
 RESPONSES_INPUT_TOKENS = Endpoint(
     "responses.input_tokens", "POST", "/responses/input_tokens", ResponsesInputTokens()
+)
+COMPLETIONS = Endpoint("completions", "POST", "/completions", Completions())
+EMBEDDINGS = Endpoint("embeddings", "POST", "/embeddings", Embeddings())
+MODERATIONS = Endpoint(
+    "moderations", "POST", "/moderations", Moderations(), default_model="omni-moderation-latest"
 )
 
 METERED = {
@@ -51,6 +64,9 @@ METERED = {
         RESPONSES,
         RESPONSES_COMPACT,
         RESPONSES_INPUT_TOKENS,
+        COMPLETIONS,
+        EMBEDDINGS,
+        MODERATIONS,
     )
 }
 """(method, raw path) → endpoint: the one look-up on the way of a call."""

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from gateway.quote import Quote, Quotes, encode
 from gateway.settlement import Settlement
+from metering.errors import UnitNotPriced
 from metering.meters.meter import UsageReader
 from metering.money import Credits, Usd
 from metering.tariff import Charge
@@ -116,7 +117,9 @@ class MeteredCall:
         if self.reader is None or not self.delivered:
             return Credits(0)
         # Four bytes of a prompt are about one token; a sweep must not charge too much.
-        input_tokens = min(self.quote.input_tokens, self.quote.call.body_bytes // 4)
+        rough = self.quote.most.rough_input
+        rough = self.quote.call.body_bytes // 4 if rough is None else rough
+        input_tokens = min(self.quote.input_tokens, rough)
         usage = self.quote.most.so_far(input_tokens, self.reader.so_far())
         charge = self.quotes.charge(self.quote, self.quote.rate, usage)
         return min(charge.credits_used, self.granted)
@@ -222,7 +225,12 @@ class MeteredCall:
             self.quote, model=self.reader.model, tier=self.reader.tier
         )
         self.flagged = [*self.reader.flagged, *([flag] if flag else [])]
-        return self.quotes.charge(self.quote, rate, usage), rate.model
+        try:
+            return self.quotes.charge(self.quote, rate, usage), rate.model
+        except UnitNotPriced:
+            # Another model answered than was asked for: what was held prices all of it.
+            self.flagged.append("unit_not_priced")
+            return self.quotes.charge(self.quote, self.quote.rate, usage), self.quote.rate.model
 
     def _released(self) -> Settlement:
         cost = self.quote.ceiling.cost_to_us if self.cost_is_open else Usd(0)

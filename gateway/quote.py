@@ -56,6 +56,11 @@ class Quote:
         return self.feature_rule is not None and self.feature_rule.credits is not None
 
     @property
+    def fits(self) -> bool:
+        """Whether its output limit may be lowered."""
+        return self.meter.fits and not self.most.output_is_fixed
+
+    @property
     def tokens(self) -> int:
         """The most it may use, in and out."""
         return self.most.tokens
@@ -179,14 +184,14 @@ class Quotes:
         least = replace(
             most,
             input_tokens=min(1, most.input_tokens),
-            output_limit=min(1, most.output_limit) if quote.meter.fits else most.output_limit,
+            output_limit=min(1, most.output_limit) if quote.fits else most.output_limit,
         )
         return self._ceiling(quote, least).credits_used
 
     def may_fit(self, quote: Quote) -> bool:
         """Whether the output limit may be lowered to what is affordable."""
         wanted = self._may_fit and quote.labels.may_fit
-        return wanted and quote.meter.fits and not quote.has_fixed_price
+        return wanted and quote.fits and not quote.has_fixed_price
 
     def fit(self, quote: Quote, granted: Credits) -> Quote:
         """The quote with the output limit that `granted` affords, written into the body."""
@@ -211,7 +216,7 @@ class Quotes:
         Never more than the call asks for. Searched for, because only so every unit, tier
         and rule that the ceiling knows is in it.
         """
-        if not quote.meter.fits or quote.has_fixed_price:
+        if not quote.fits or quote.has_fixed_price:
             return quote.output_limit if credits >= quote.ceiling.credits_used else 0
 
         def is_too_dear(limit: int) -> bool:

@@ -95,6 +95,9 @@ async def read_call(endpoint: Endpoint, body: bytes) -> Call:
     if not isinstance(fields, dict):
         raise RequestRefused(f"the body is a JSON {_kind(fields)}; send an object")
     model = fields.get("model")
+    if model is None and endpoint.default_model is not None:
+        # What is metered is what is forwarded, so OpenAI is told too.
+        model = fields["model"] = endpoint.default_model
     if not isinstance(model, str) or not 0 < len(model) <= 128:
         raise RequestRefused(
             "the body names no model; send `model` as a string, such as one of GET /v1/models",

@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway.dev import stub_replies as replies
 from gateway.dev.stub_bills import Bills
 from gateway.dev.stub_generation import Generation, generate
+from gateway.dev.stub_refused import Refused, read_object, unknown_model
 from gateway.dev.stub_script import Script
 from gateway.dev.stub_server import Receive, Scope, Send, close_connection
+from gateway.dev.stub_units import units_of
 
 KNOWN_MODEL = re.compile(r"(gpt-|chatgpt-|codex-|ft:|o\d).*")
 MOST_CHOICES = 128
-
-
-class Refused(Exception):
-    """OpenAI's no to a call, with its status and its words."""
-
-    def __init__(
-        self, status: int, message: str, *, code: str | None = None, param: str | None = None
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.body = replies.error(status, message=message, code=code, param=param)
 
 
 def read_call(body: bytes) -> dict[str, Any]:
@@ -37,16 +27,10 @@ def read_call(body: bytes) -> dict[str, Any]:
     Raises:
         Refused: It is not one that OpenAI would answer.
     """
-    try:
-        fields = json.loads(body)
-    except ValueError:
-        raise Refused(400, "We could not parse the JSON body of your request.") from None
-    if not isinstance(fields, dict) or not isinstance(fields.get("model"), str):
-        raise Refused(400, "you must provide a model parameter", param="model")
+    fields = read_object(body)
     model, messages, n = fields["model"], fields.get("messages"), fields.get("n")
     if not KNOWN_MODEL.fullmatch(model):
-        words = f"The model `{model}` does not exist or you do not have access to it."
-        raise Refused(404, words, code="model_not_found")
+        raise unknown_model(model)
     if not isinstance(messages, list) or not messages:
         raise Refused(400, "Missing required parameter: 'messages'.", param="messages")
     if not all(isinstance(message, dict) and "role" in message for message in messages):
@@ -57,7 +41,21 @@ def read_call(body: bytes) -> dict[str, Any]:
         limit = fields.get(name)
         if limit is not None and (type(limit) is not int or limit < 1):
             raise Refused(400, f"Invalid '{name}': expected an integer of 1 or more.", param=name)
+    if fields.get("prediction") is not None and fields.get("max_completion_tokens") is not None:
+        words = "Unsupported parameter: 'max_completion_tokens' is not supported with 'prediction'."
+        raise Refused(400, words, code="unsupported_parameter", param="max_completion_tokens")
+    if fields.get("metadata") is not None and not fields.get("store"):
+        words = "The 'metadata' parameter is only allowed when 'store' is enabled."
+        raise Refused(400, words, param="metadata")
     return fields
+
+
+def in_its_tier(fields: Mapping[str, Any], script: Script) -> Script:
+    """The script, served in the tier that was asked for unless it names another."""
+    asked = fields.get("service_tier") or "default"
+    if script.tier != "default" or asked == "auto":
+        return script
+    return replace(script, tier="priority" if asked == "fast" else asked)
 
 
 @dataclass(frozen=True)
@@ -158,7 +156,7 @@ class Chat:
             usage=generation.usage(cut_after),
             streamed=bool(self.fields.get("stream")),
             cut=cut_after is not None,
-            units=_units(generation.usage(cut_after)),
+            units=units_of(generation.usage(cut_after)) | _searches(generation),
         )
 
     @property
@@ -189,12 +187,8 @@ class Chat:
             await self.send({"type": "http.response.body", "body": data, "more_body": more})
 
 
-def _units(usage: dict[str, Any]) -> dict[str, int]:
-    """OpenAI's object with each token once, as the rate card names them."""
-    details = usage.get("prompt_tokens_details") or {}
-    parts = {
-        "cached_input": details.get("cached_tokens") or 0,
-        "cache_write_30m": details.get("cache_write_tokens") or 0,
-    }
-    plain = usage["prompt_tokens"] - sum(parts.values())
-    return {"input": plain, **parts, "output": usage["completion_tokens"]}
+def _searches(generation: Generation) -> dict[str, int]:
+    """How many are billed: those that the script says, else one for a call that searches."""
+    count = generation.script.searches
+    count = generation.heard.searches if count is None else count
+    return {"web_searches": count} if count else {}

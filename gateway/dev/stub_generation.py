@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.dev.stub_media import Heard, heard_in
 from gateway.dev.stub_script import Script
 from metering import tokens
 
 MODEL_MAX_OUTPUT = 128_000  # What a call without a limit may use, on every current model.
+SPOKEN_TOKENS = 40  # Two seconds of speech.
 QUICK_CHARACTERS = 4_000  # Counted at once; more takes long enough for a thread.
 
 
@@ -22,6 +24,7 @@ class Generation:
 
     Each of the `n` choices is the same: `pieces` of text, then `finish_reason`. `tokens` has
     the count of each piece, so what was billed of a stream that was cut is known too.
+    `spoken_tokens` are those of each choice's speech, and `heard` what came beside texts.
     """
 
     n: int
@@ -31,6 +34,8 @@ class Generation:
     prompt_tokens: int
     reasoning_tokens: int
     script: Script
+    spoken_tokens: int = 0
+    heard: Heard = field(default_factory=Heard)
 
     @property
     def text(self) -> str:
@@ -46,14 +51,20 @@ class Generation:
         chunks = self.n * len(self.pieces)
         sent = chunks if pieces_sent is None else min(pieces_sent, chunks)
         visible = sum(self.tokens[chunk // self.n] for chunk in range(sent))
-        reasoning = self.n * self.reasoning_tokens
+        reasoning, spoken = self.n * self.reasoning_tokens, self.n * self.spoken_tokens
+        rejected = self.n * self.heard.predicted
+        output = visible + reasoning + spoken + rejected
         written = script.cache_write_tokens + script.cache_write_12h_tokens
         prompt = max(self.prompt_tokens, script.cached_tokens + written)
         prompt_details: dict[str, Any] = {
             "cached_tokens": script.cached_tokens,
             "cache_write_tokens": written,
-            "audio_tokens": 0,
+            "audio_tokens": self.heard.audio,
         }
+        if self.heard.images:
+            prompt_details["image_tokens"] = self.heard.images
+        if script.cached_parts is not None:
+            prompt_details["cached_tokens_details"] = dict(script.cached_parts)
         if written:
             prompt_details["cache_write_tokens_details"] = {
                 "ttl_30m_tokens": script.cache_write_tokens,
@@ -61,14 +72,14 @@ class Generation:
             }
         return {
             "prompt_tokens": prompt,
-            "completion_tokens": visible + reasoning,
-            "total_tokens": prompt + visible + reasoning,
+            "completion_tokens": output,
+            "total_tokens": prompt + output,
             "prompt_tokens_details": prompt_details,
             "completion_tokens_details": {
                 "reasoning_tokens": reasoning,
-                "audio_tokens": 0,
+                "audio_tokens": spoken,
                 "accepted_prediction_tokens": 0,
-                "rejected_prediction_tokens": 0,
+                "rejected_prediction_tokens": rejected,
             },
         }
 
@@ -86,26 +97,31 @@ def _generate(
     fields: Mapping[str, Any], script: Script, parts: list[str], encoding: str
 ) -> Generation:
     limit = fields.get("max_completion_tokens") or fields.get("max_tokens") or MODEL_MAX_OUTPUT
-    pieces = (script.tool[1],) if script.tool else _until_stop(script.pieces, fields.get("stop"))
+    pieces = (script.tool[1],) if script.tool else until_stop(script.pieces, fields.get("stop"))
     reason = "tool_calls" if script.tool else "stop"
     reasoning = min(script.reasoning_tokens, limit)
-    kept, counts = _within(pieces, limit - reasoning, encoding)
+    kept, counts = within(pieces, limit - reasoning, encoding)
     if "".join(kept) != "".join(pieces):
         reason = "length"
-    if script.worst:
-        reasoning = limit - sum(counts)
+    heard = heard_in(fields, worst=script.worst)
+    left = limit - sum(counts)
+    if script.worst and not heard.speaks:
+        reasoning = left
+    spoken = left if script.worst else min(SPOKEN_TOKENS, left)
     return Generation(
         n=fields.get("n") or 1,
         pieces=kept,
         tokens=counts,
         finish_reason=reason,
-        prompt_tokens=_prompt_tokens(fields, parts, encoding),
+        prompt_tokens=_prompt_tokens(fields, parts, encoding) + heard.tokens + script.found_tokens,
         reasoning_tokens=reasoning,
         script=script,
+        spoken_tokens=spoken if heard.speaks else 0,
+        heard=heard,
     )
 
 
-def _within(
+def within(
     pieces: tuple[str, ...], limit: int, encoding: str
 ) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """As many pieces as the limit has tokens for; the last one may be shortened."""
@@ -124,7 +140,7 @@ def _within(
     return tuple(kept), tuple(counts)
 
 
-def _until_stop(pieces: tuple[str, ...], stop: Any) -> tuple[str, ...]:
+def until_stop(pieces: tuple[str, ...], stop: Any) -> tuple[str, ...]:
     """The pieces up to the first stop sequence in their text."""
     stops = [stop] if isinstance(stop, str) else [text for text in stop or [] if text]
     text = "".join(pieces)

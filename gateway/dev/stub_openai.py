@@ -26,8 +26,9 @@ from gateway.dev import stub_bills
 from gateway.dev import stub_replies as replies
 from gateway.dev.stub_asked import Asked, Received
 from gateway.dev.stub_bills import Bill, Bills
-from gateway.dev.stub_chat import KNOWN_MODEL, Chat, Refused, read_call
+from gateway.dev.stub_chat import KNOWN_MODEL, Chat, in_its_tier, read_call
 from gateway.dev.stub_lean import LeanStub
+from gateway.dev.stub_refused import Refused
 from gateway.dev.stub_routes import ROUTES
 from gateway.dev.stub_script import ScriptWrong, from_call
 from gateway.dev.stub_scripted import Scripted
@@ -139,7 +140,7 @@ class StubOpenAI(Scripted):
 
     async def _chat(self, request: Received, scope: Scope, receive: Receive, send: Send) -> None:
         fields = read_call(request.body)
-        script = from_call(fields, self.next_script())
+        script = in_its_tier(fields, from_call(fields, self.next_script()))
         transaction = request.header(b"x-client-request-id").decode("latin-1")
         await Chat(scope, receive, send, self.bills, transaction, fields, script).answer()
 

@@ -11,6 +11,16 @@ from typing import Any
 from gateway.dev.stub_generation import Generation
 
 FINGERPRINT = "fp_57ab0c0d1e"
+SPEECH = "AAAA" * 64  # Silence, in base64.
+CITATION = {
+    "type": "url_citation",
+    "url_citation": {
+        "start_index": 0,
+        "end_index": 5,
+        "title": "Example",
+        "url": "https://example.com/?utm_source=openai",
+    },
+}
 DONE = b"data: [DONE]\n\n"
 KEYS_PAGE = "https://platform.openai.com/account/api-keys"
 
@@ -100,12 +110,15 @@ def error(
 def completion(generation: Generation, *, model: str) -> bytes:
     """A chat completion as one JSON object."""
     script = generation.script
+    speaks = generation.heard.speaks
     message: dict[str, Any] = {
         "role": "assistant",
-        "content": None if script.tool else generation.text,
+        "content": None if script.tool or speaks else generation.text,
         "refusal": None,
-        "annotations": [],
+        "annotations": [CITATION] if generation.heard.searches else [],
     }
+    if speaks:
+        message["audio"] = {**_audio(), "data": SPEECH, "transcript": generation.text}
     if script.tool:
         message["tool_calls"] = [_tool_call(script.tool[0], generation.text)]
     body: dict[str, Any] = {
@@ -125,6 +138,7 @@ def completion(generation: Generation, *, model: str) -> bytes:
     }
     if script.reports_usage:
         body["usage"] = generation.usage()
+    body |= _tool_usage(generation)
     body |= {"service_tier": script.tier, "system_fingerprint": FINGERPRINT}
     return json.dumps(body, indent=2, ensure_ascii=False).encode()
 
@@ -160,6 +174,8 @@ class Events:
             delta: dict[str, Any] = {"content": piece}
             if generation.script.tool:
                 delta = {"tool_calls": [{"index": 0, "function": {"arguments": piece}}]}
+            elif generation.heard.speaks:
+                delta = {"audio": {"data": SPEECH, "transcript": piece}}
             for index in range(generation.n):
                 yield self._event([_choice(index, delta, None)])
 
@@ -171,20 +187,29 @@ class Events:
         """The one extra event that has the usage; empty when it was not asked for."""
         if not self._with_usage or not self._generation.script.reports_usage:
             return b""
-        return self._event([], self._generation.usage())
+        return self._event([], self._generation.usage(), **_tool_usage(self._generation))
 
     def _each_choice(self, delta: dict[str, Any], reason: str | None = None) -> bytes:
         choices = range(self._generation.n)
         return b"".join(self._event([_choice(index, delta, reason)]) for index in choices)
 
-    def _event(self, choices: list[Any], usage: dict[str, Any] | None = None) -> bytes:
-        chunk: dict[str, Any] = {**self._common, "choices": choices}
+    def _event(self, choices: list[Any], usage: dict[str, Any] | None = None, **more: Any) -> bytes:
+        chunk: dict[str, Any] = {**self._common, "choices": choices, **more}
         if self._with_usage:
             chunk["usage"] = usage
         if choices:
             chunk["obfuscation"] = secrets.token_urlsafe(6)
         text = json.dumps(chunk, separators=(",", ":"), ensure_ascii=False)
         return b"data: " + text.encode() + b"\n\n"
+
+
+def _tool_usage(generation: Generation) -> dict[str, Any]:
+    count = generation.script.searches
+    return {} if count is None else {"tool_usage": {"web_search": {"num_requests": count}}}
+
+
+def _audio() -> dict[str, Any]:
+    return {"id": f"audio_{secrets.token_hex(12)}", "expires_at": int(time.time()) + 3600}
 
 
 def models(names: Iterator[str]) -> bytes:

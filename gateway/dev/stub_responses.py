@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.dev.stub_asked import Asked
-from gateway.dev.stub_chat import KNOWN_MODEL, Chat, Refused
+from gateway.dev.stub_chat import KNOWN_MODEL, Chat
 from gateway.dev.stub_generation import Generation, generate
+from gateway.dev.stub_refused import Refused
 from gateway.dev.stub_response_bills import used
 from gateway.dev.stub_response_events import Response
 from gateway.dev.stub_script import from_call

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from gateway.dev import stub_responses
 from gateway.dev.stub_asked import Answer
+from gateway.dev.stub_completions import completions
+from gateway.dev.stub_embeddings import embeddings
+from gateway.dev.stub_moderations import moderations
 
 ROUTES: dict[tuple[str, str], Answer] = {
     ("POST", "/v1/responses"): stub_responses.create,
     ("POST", "/v1/responses/compact"): stub_responses.compact,
     ("POST", "/v1/responses/input_tokens"): stub_responses.count,
+    ("POST", "/v1/completions"): completions,
+    ("POST", "/v1/embeddings"): embeddings,
+    ("POST", "/v1/moderations"): moderations,
 }
 """(method, path) → who answers it."""

@@ -51,6 +51,9 @@ class Script:
         usage: OpenAI's usage object, reported and billed in place of the true one.
         worst: Bill as many output tokens as the call allows.
         cached_tokens, cache_write_tokens, cache_write_12h_tokens: Parts of the prompt.
+        cached_parts: What `cached_tokens` are of, as in {"audio_tokens": 5}.
+        found_tokens: Input that is not in the body: what a search finds, or an address shows.
+        searches: How many of the web are billed, and reported; else one that is not.
         reasoning_tokens: Billed output, for each choice, that is not seen.
         breaks_after: Close the connection after this many chunks of text (JSON: half way).
         hangs: Take the call and never answer.
@@ -79,6 +82,9 @@ class Script:
     cached_tokens: int = 0
     cache_write_tokens: int = 0
     cache_write_12h_tokens: int = 0
+    cached_parts: Mapping[str, int] | None = None
+    found_tokens: int = 0
+    searches: int | None = None
     reasoning_tokens: int = 0
     breaks_after: int | None = None
     hangs: bool = False
@@ -162,6 +168,9 @@ SAYINGS: Mapping[str, Any] = {
     "cached_tokens": lambda value: {"cached_tokens": int(value)},
     "cache_write_tokens": lambda value: {"cache_write_tokens": int(value)},
     "cache_write_12h_tokens": lambda value: {"cache_write_12h_tokens": int(value)},
+    "cached_parts": lambda value: {"cached_parts": dict(value)},
+    "found_tokens": lambda value: {"found_tokens": int(value)},
+    "searches": lambda value: {"searches": int(value)},
     "reasoning_tokens": lambda value: {"reasoning_tokens": int(value)},
     "breaks_after": lambda value: {"breaks_after": int(value)},
     "hangs": lambda value: {"hangs": bool(value)},

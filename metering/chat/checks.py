@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from metering.errors import BodyNotUnderstood, CostNotBounded
@@ -15,6 +15,25 @@ MOST_DEPTH = 64
 _NOT_OURS = frozenset({"api_base", "base_url", "api_key", "organization", "user_config"})
 
 Check = Callable[[str, Any], None]
+
+# Settings of other gateways: whoever sends them expects us to call another address, with
+# another key, at another's expense.
+_NOT_OURS = frozenset({"api_base", "base_url", "api_key", "organization", "user_config"})
+
+
+def read_known(fields: Mapping[str, Any], known: Mapping[str, Check], what: str) -> None:
+    """
+    Check each field of a body; null is absent, and an unknown field is refused: it may cost.
+
+    Args:
+        what: Whose fields they are, for the message: "a chat completion".
+    """
+    for name, value in fields.items():
+        check = known.get(name)
+        if check is None:
+            raise unknown(name, what)
+        elif value is not None:
+            check(name, value)
 
 
 def never(why: str) -> Check:
@@ -55,6 +74,14 @@ def table(name: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise wrong(name, value, "an object")
     return value
+
+
+def stream_options(name: str, value: Any) -> None:
+    for key, option in table(name, value).items():
+        if key not in ("include_usage", "include_obfuscation"):
+            raise CostNotBounded(f"{name}.{key[:64]}", "is not an option we know")
+        if option is not None:
+            boolean(f"{name}.{key}", option)
 
 
 def shallow(name: str, value: Any) -> None:

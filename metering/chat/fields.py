@@ -15,37 +15,53 @@ from metering.chat.checks import (
     boolean,
     never,
     number,
+    read_known,
     shallow,
+    stream_options,
     string,
     table,
-    unknown,
     whole,
     wrong,
 )
-from metering.chat.messages import cache_options, read_messages, read_parts
+from metering.chat.media import check_switches
+from metering.chat.messages import TEXT_PARTS, cache_options, read_messages, read_parts
+from metering.chat.searches import is_search_model
 from metering.errors import BodyNotUnderstood, CostNotBounded
 
 MOST_CHOICES = 128  # OpenAI's own limit of n.
 MOST_OUTPUT_TOKENS = 2**31
 
+# `auto` follows a setting of our own account, so it is asked for as `default`.
+TIERS = ("auto", "default", "flex", "priority", "fast", "ultrafast")
 
-def read_fields(fields: dict[str, Any]) -> None:
+
+def read_fields(fields: dict[str, Any], allowed: frozenset[str] = frozenset()) -> None:
     """
     Check every field of a chat completion that can cost.
+
+    Args:
+        allowed: What is switched on for the business beyond what every one may use.
 
     Raises:
         BodyNotUnderstood: A field is not what OpenAI documents.
         CostNotBounded: A part may cost more than its bytes tell, or is not known to us.
     """
-    for name, value in fields.items():
-        check = _FIELDS.get(name)
-        if check is None:
-            raise unknown(name, "a chat completion")
-        elif value is not None:
-            check(name, value)
+    read_known(fields, _FIELDS, "a chat completion")
     if fields.get("messages") is None:
         raise BodyNotUnderstood("messages is missing; it must be a list of messages", "messages")
     _same_limits(fields)
+    _check_switches(fields, allowed)
+    check_switches(fields, allowed)
+
+
+def _check_switches(fields: Mapping[str, Any], allowed: frozenset[str]) -> None:
+    if fields.get("store") and "stored" not in allowed:
+        raise CostNotBounded("store", "stored completions are not switched on; send false")
+    if "hosted_tools" not in allowed:
+        if fields.get("web_search_options") is not None:
+            raise CostNotBounded("web_search_options", "searching the web is not switched on")
+        if is_search_model(fields.get("model") or ""):
+            raise CostNotBounded("model", "it searches the web, which is not switched on")
 
 
 def _same_limits(fields: Mapping[str, Any]) -> None:
@@ -71,14 +87,6 @@ def _tools(name: str, value: Any) -> None:
         shallow(f"{name}[{place}]", tool)
 
 
-def _stream_options(name: str, value: Any) -> None:
-    for key, option in table(name, value).items():
-        if key not in ("include_usage", "include_obfuscation"):
-            raise CostNotBounded(f"{name}.{key[:64]}", "is not an option we know")
-        if option is not None:
-            boolean(f"{name}.{key}", option)
-
-
 def _prediction(name: str, value: Any) -> None:
     prediction = table(name, value)
     for key in prediction:
@@ -86,7 +94,7 @@ def _prediction(name: str, value: Any) -> None:
             raise CostNotBounded(f"{name}.{key[:64]}", "is not a field we know")
     content = prediction.get("content")
     if not isinstance(content, str):
-        read_parts(f"{name}.content", content)
+        read_parts(f"{name}.content", content, TEXT_PARTS)
 
 
 def _metadata(name: str, value: Any) -> None:
@@ -97,25 +105,35 @@ def _metadata(name: str, value: Any) -> None:
 
 def _service_tier(name: str, value: Any) -> None:
     string(name, value)
-    if value not in ("auto", "default"):
-        raise CostNotBounded(name, "only the default tier is served; leave it out")
-
-
-def _store(name: str, value: Any) -> None:
-    boolean(name, value)
-    if value:
-        raise CostNotBounded(name, "stored completions are not served; send false")
+    if value not in TIERS:
+        raise CostNotBounded(name, f"only {', '.join(TIERS)} have a published price")
 
 
 def _modalities(name: str, value: Any) -> None:
     if not isinstance(value, list) or not all(isinstance(kind, str) for kind in value):
         raise wrong(name, value, "a list of texts")
-    if any(kind != "text" for kind in value):
-        raise CostNotBounded(name, "only text is served")
+    if any(kind not in ("text", "audio") for kind in value):
+        raise CostNotBounded(name, "only text and audio are known")
+
+
+def _audio(name: str, value: Any) -> None:
+    for key, text in table(name, value).items():
+        if key not in ("voice", "format"):
+            raise CostNotBounded(f"{name}.{key[:64]}", "is not a field we know")
+        if isinstance(text, dict):
+            raise CostNotBounded(f"{name}.{key}", "refers to a voice that may not be yours")
+        string(f"{name}.{key}", text)
+
+
+def _web_search_options(name: str, value: Any) -> None:
+    for key, option in table(name, value).items():
+        if key not in ("search_context_size", "user_location"):
+            raise CostNotBounded(f"{name}.{key[:64]}", "is not an option we know")
+        shallow(f"{name}.{key}", option)
 
 
 _FIELDS: dict[str, Check] = {
-    "audio": never("audio output is billed by the second"),
+    "audio": _audio,
     "frequency_penalty": number(-2, 2),
     "function_call": shallow,
     "functions": shallow,
@@ -141,9 +159,9 @@ _FIELDS: dict[str, Check] = {
     "seed": whole(-(2**63), 2**63 - 1),
     "service_tier": _service_tier,
     "stop": shallow,
-    "store": _store,
+    "store": boolean,
     "stream": boolean,
-    "stream_options": _stream_options,
+    "stream_options": stream_options,
     "temperature": number(0, 2),
     "tool_choice": shallow,
     "tools": _tools,
@@ -151,5 +169,5 @@ _FIELDS: dict[str, Check] = {
     "top_p": number(0, 1),
     "user": string,
     "verbosity": string,
-    "web_search_options": never("web searches are billed one by one"),
+    "web_search_options": _web_search_options,
 }

@@ -1,10 +1,13 @@
-"""The messages of a chat completion: only parts whose bytes bound their cost are let through."""
+"""The messages of a chat completion: their fields, and the parts that a content can have."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from metering.chat.checks import shallow, string, table, wrong
+from metering.chat.audio import read_audio
+from metering.chat.checks import Check, shallow, string, table, wrong
+from metering.chat.files import read_file
+from metering.chat.images import read_image
 from metering.errors import BodyNotUnderstood, CostNotBounded
 
 _ROLES = frozenset({"developer", "system", "user", "assistant", "tool", "function"})
@@ -14,15 +17,6 @@ _MESSAGE_KEYS = frozenset(
         "audio", "annotations",
     }
 )  # fmt: skip
-_PART_KEYS = {
-    "text": frozenset({"type", "text", "prompt_cache_breakpoint"}),
-    "refusal": frozenset({"type", "refusal"}),
-}
-_COSTLY_PARTS = {
-    "image_url": "an image costs what its size says, not its address",
-    "input_audio": "audio is billed by the second",
-    "file": "a file becomes input tokens that its id does not tell",
-}
 _CACHE_TTLS = frozenset({"30m", "12h"})
 
 
@@ -46,7 +40,7 @@ def _message(where: str, message: Any) -> None:
             raise CostNotBounded(f"{where}.{key[:64]}", "is not a field of a message we know")
         if key == "content":
             if not isinstance(value, str) and value is not None:
-                read_parts(f"{where}.content", value)
+                read_parts(f"{where}.content", value, _PARTS)
         elif value is None or key == "role":
             continue
         elif key == "audio":
@@ -57,24 +51,38 @@ def _message(where: str, message: Any) -> None:
             shallow(f"{where}.{key}", value)
 
 
-def read_parts(where: str, parts: Any) -> None:
+def read_parts(where: str, parts: Any, known: dict[str, Check]) -> None:
+    """Check a list of parts, each of a kind that is `known`."""
     if not isinstance(parts, list):
         raise wrong(where, parts, "a text or a list of parts")
     for number, part in enumerate(parts):
         kind = part.get("type") if isinstance(part, dict) else None
         if not isinstance(kind, str):
             raise BodyNotUnderstood(f"{where}[{number}] must be a part with a type", where)
-        known = _PART_KEYS.get(kind)
-        if known is None:
-            why = _COSTLY_PARTS.get(kind, "is not a kind of part whose cost is known")
-            raise CostNotBounded(kind[:64], f"{why} (at {where}[{number}])")
-        for key, value in part.items():
-            if key not in known:
-                raise CostNotBounded(f"{where}[{number}].{key[:64]}", "is not a field we know")
-            if key == "prompt_cache_breakpoint":
-                cache_options(f"{where}[{number}].{key}", value)
-            else:
-                string(f"{where}[{number}].{key}", value)
+        check = known.get(kind)
+        if check is None:
+            raise CostNotBounded(
+                kind[:64], f"is not a kind of part whose cost is known (at {where}[{number}])"
+            )
+        _part(f"{where}[{number}]", part, kind, check)
+
+
+def _part(where: str, part: dict[str, Any], kind: str, check: Check) -> None:
+    for key, value in part.items():
+        if key == "prompt_cache_breakpoint":
+            cache_options(f"{where}.{key}", value)
+        elif key not in ("type", kind):
+            raise CostNotBounded(f"{where}.{key[:64]}", "is not a field we know")
+    check(f"{where}.{kind}", part.get(kind))
+
+
+TEXT_PARTS: dict[str, Check] = {"text": string}
+_PARTS = TEXT_PARTS | {
+    "refusal": string,
+    "image_url": read_image,
+    "input_audio": read_audio,
+    "file": read_file,
+}
 
 
 def cache_options(name: str, value: Any) -> None:

@@ -8,14 +8,17 @@ a stream is looked at only when that event never comes.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from metering.call import Call
 from metering.chat.prompt import estimated_tokens
+from metering.chat.stand_ins import TEXT_ONLY, with_stand_ins
 from metering.chat.text import ChatText
 from metering.chat.usage import read_usage
+from metering.prices import Prices
 from metering.reply_seen import ReplySeen
 from metering.sse import Events, data_of
 from metering.usage import Unit, Usage
@@ -24,6 +27,7 @@ from metering.usage import Unit, Usage
 MOST_USAGE_EVENT_BYTES = 16_384
 
 _HAS_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*[^\s\]]')
+_MOST_SEARCHES = 10_000
 _ERROR_WITHIN = 80
 
 # data, event, id, retry: an event begins with one of these, or with what is left of a CR LF.
@@ -38,6 +42,7 @@ class _Head(msgspec.Struct, gc=False):
     service_tier: Any = None
     error: Any = None
     usage: msgspec.Raw = msgspec.Raw(b"null")
+    tool_usage: Any = None
     choices: msgspec.Raw = msgspec.Raw(b"null")
 
 
@@ -49,8 +54,30 @@ _EMPTY = re.compile(rb"\[\s*\]")
 class ChatReader(ReplySeen):
     """The `UsageReader` of one chat completion."""
 
-    def __init__(self, call: Call, *, encoding: str, asked_for_usage: bool) -> None:
-        super().__init__(call, ChatText(), encoding=encoding)
+    def __init__(
+        self,
+        call: Call,
+        *,
+        encoding: str,
+        asked_for_usage: bool,
+        prices: Prices = TEXT_ONLY,
+        counted: Callable[[], Usage] | None = None,
+        echoed: Callable[[], int] | None = None,
+        searches: int = 0,
+    ) -> None:
+        """
+        Args:
+            prices: Of the model that was asked for.
+            counted: What the prompt is when no usage is reported; blocks.
+            echoed: How many tokens of the reply's text are the prompt again; blocks.
+            searches: Of the web, where the reply does not say how many there were.
+        """
+        self._spoken = ChatText()
+        super().__init__(call, self._spoken, encoding=encoding)
+        self._prices = prices
+        self._counted = counted
+        self._echoed = echoed
+        self._searches = searches
         self._asked = asked_for_usage
         self._events = Events()
         # Whether the last chunk ended within an event, and how much of it was passed on.
@@ -94,15 +121,24 @@ class ChatReader(ReplySeen):
     def usage(self) -> Usage:
         """What the call used: as OpenAI reported it, else counted; counting blocks."""
         if self._reported is not None:
-            return self._reported
+            return self._with_searches(self._reported)
         if self.source == "none":
             return Usage()
-        return Usage(
-            {
-                Unit.INPUT: estimated_tokens(self._call.fields, self._encoding),
-                Unit.OUTPUT: self._text.tokens(self._encoding),
-            }
-        )
+        counts = dict(self._prompt().items())
+        echoed = self._echoed() if self._echoed is not None else 0
+        counts[Unit.OUTPUT] = max(0, self._text.tokens(self._encoding) - echoed)
+        counts[Unit.AUDIO_OUTPUT] = self._spoken.audio_tokens()
+        return self._with_searches(with_stand_ins(counts, self._prices, self.flagged))
+
+    def _prompt(self) -> Usage:
+        if self._counted is not None:
+            return self._counted()
+        return Usage({Unit.INPUT: estimated_tokens(self._call.fields, self._encoding)})
+
+    def _with_searches(self, usage: Usage) -> Usage:
+        if not self._searches:
+            return usage
+        return Usage({**dict(usage.items()), Unit.WEB_SEARCHES: self._searches})
 
     def _feed_events(self, chunk: bytes) -> bytes:
         out: list[bytes] = []
@@ -150,10 +186,19 @@ class ChatReader(ReplySeen):
         """Keep the usage of this event, the last one wins; whether there was one."""
         if bytes(head.usage) == _NULL:
             return False
-        usage = read_usage(head.usage, self.flagged)
+        usage = read_usage(head.usage, self.flagged, self._prices)
         if usage is not None:
             self._reported = usage
+        if self._searches and head.tool_usage is not None:
+            self._searches = _reported_searches(head.tool_usage, self._searches)
         return True
+
+
+def _reported_searches(tool_usage: Any, otherwise: int) -> int:
+    """How many searches are billed, where the reply says it."""
+    web_search = tool_usage.get("web_search") if isinstance(tool_usage, dict) else None
+    found = web_search.get("num_requests") if isinstance(web_search, dict) else None
+    return found if type(found) is int and 0 <= found <= _MOST_SEARCHES else otherwise
 
 
 def _is_plain(events: bytes) -> bool:

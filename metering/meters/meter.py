@@ -46,6 +46,9 @@ class Ceiling:
         others: What it can use besides, such as images, searches or milliseconds.
         input_unit, output_unit: The dearest unit those tokens can turn out to be.
         turns: How often the model may read and write within the call, for its tools.
+        output_is_fixed: Whether the limit cannot be written into the body, so not lowered.
+        rough_input: About how many tokens go in, for checkpoints; None where that is a
+            quarter of the body's bytes.
     """
 
     input_tokens: int = 0
@@ -56,6 +59,8 @@ class Ceiling:
     input_unit: Unit = Unit.INPUT
     output_unit: Unit = Unit.OUTPUT
     turns: int = 1
+    output_is_fixed: bool = False
+    rough_input: int | None = None
 
     @property
     def output_tokens(self) -> int:

@@ -133,7 +133,7 @@ class ResponsesReader(ReplySeen):
         self.saw_done |= is_last
         if not is_last or bytes(response.usage) == _NULL:
             return True
-        tokens = read_usage(response.usage, self.flagged)
+        tokens = read_usage(response.usage, self.flagged, self._rate.short)
         if tokens is not None:
             self._reported = Usage(dict(tokens.items()) | self._tools(response))
         return True

@@ -11,9 +11,10 @@ from typing import Any
 
 import msgspec
 
+from metering.chat.stand_ins import TEXT_ONLY, with_stand_ins
 from metering.chat.usage import PromptDetails, Reported, Tokens, disjoint
 from metering.families import TOOL_UNITS
-from metering.prices import Rate
+from metering.prices import Prices, Rate
 from metering.responses.tools import MOST_TOOL_CALLS, SEARCHES_A_CALL
 from metering.usage import Unit, Usage
 
@@ -35,20 +36,24 @@ _reported = msgspec.json.Decoder(_Reported)
 _totals = msgspec.json.Decoder(_Totals)
 
 
-def read_usage(raw: bytes | msgspec.Raw, flagged: list[str]) -> Usage | None:
+def read_usage(
+    raw: bytes | msgspec.Raw, flagged: list[str], prices: Prices = TEXT_ONLY
+) -> Usage | None:
     """
     The tokens that OpenAI reported, or None when its totals are not to be believed.
 
     When only the details are impossible, all input is taken as plain: the totals are still
     OpenAI's, and counting could not see the reasoning. What was odd is added to `flagged`.
+
+    Args:
+        prices: Of the model; a token of another unit is counted as what stands in for it.
     """
     try:
         usage = _reported.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return _totals_only(raw, flagged)
-    return disjoint(
-        Reported(usage.input_tokens, usage.output_tokens, usage.input_tokens_details), flagged
-    )
+    reported = Reported(usage.input_tokens, usage.output_tokens, usage.input_tokens_details)
+    return with_stand_ins(disjoint(reported, flagged), prices, flagged)
 
 
 def _totals_only(raw: bytes | msgspec.Raw, flagged: list[str]) -> Usage | None:

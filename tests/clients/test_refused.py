@@ -105,10 +105,10 @@ async def test_an_endpoint_that_is_not_served_is_forbidden_with_the_reason(house
     client = sync(acme.key)
 
     with pytest.raises(openai.PermissionDeniedError) as raised:
-        await asyncio.to_thread(client.embeddings.create, model="text-embedding-3-small", input="x")
+        await asyncio.to_thread(client.fine_tuning.jobs.create, model=MODEL, training_file="file-1")
 
     assert raised.value.code == "endpoint_not_supported"
-    assert door == ["POST /v1/embeddings"]
+    assert door == ["POST /v1/fine_tuning/jobs"]
     assert house.openai.requests == []
 
 

@@ -99,10 +99,10 @@ UNBOUNDED: dict[str, dict[str, Any]] = {
         ]
     },
     "audio": {"audio": {"voice": "alloy", "format": "wav"}},
-    "modalities": {"modalities": ["text", "audio"]},
+    "modalities": {"modalities": ["text", "video"]},
     "web_search_options": {"web_search_options": {}},
     "store": {"store": True},
-    "service_tier": {"service_tier": "priority"},
+    "service_tier": {"service_tier": "scale"},
     "tools[0].type": {"tools": [{"type": "web_search"}]},
     "moderation": {"moderation": {"policy": "x"}},
     "reasoning": {"reasoning": {"mode": "pro"}},

@@ -15,6 +15,13 @@ SECRET = "a secret of the caller"
 MESSAGES: list[Any] = [{"role": "user", "content": SECRET}]
 
 
+MESSAGE_WITH_ADDRESS = {
+    "role": "user",
+    "content": [{"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}],
+}
+MESSAGE_WITH_FILE = {"role": "user", "content": [{"type": "file", "file": {"file_id": "file-1"}}]}
+
+
 def body(**fields: Any) -> dict[str, Any]:
     return {"model": "gpt-6-luna", "messages": MESSAGES} | fields
 
@@ -28,6 +35,8 @@ def body(**fields: Any) -> dict[str, Any]:
         {"stream_options": {"include_usage": True, "include_obfuscation": False}},
         {"max_tokens": 5, "max_completion_tokens": 5},
         {"service_tier": "auto", "store": False, "modalities": ["text"]},
+        *({"service_tier": tier} for tier in ("default", "flex", "priority", "fast", "ultrafast")),
+        {"modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": "wav"}},
         {"metadata": {"feature": "poem"}, "user": "u1", "seed": -5, "logit_bias": {"5": -100}},
         {"prediction": {"type": "content", "content": [{"type": "text", "text": "x"}]}},
         {"prompt_cache_options": {"mode": "explicit", "ttl": "30m"}},
@@ -52,12 +61,15 @@ def test_every_parameter_of_the_sdk_is_known_and_no_other() -> None:
 @pytest.mark.parametrize(
     ("part", "fields"),
     [
-        ("audio", {"audio": {"voice": "alloy", "format": "wav"}}),
-        ("modalities", {"modalities": ["text", "audio"]}),
+        ("audio.voice", {"audio": {"voice": {"id": "voice_1"}, "format": "wav"}}),
+        ("audio.speed", {"audio": {"speed": 2}}),
+        ("modalities", {"modalities": ["text", "video"]}),
         ("web_search_options", {"web_search_options": {}}),
         ("store", {"store": True}),
-        ("service_tier", {"service_tier": "priority"}),
-        ("service_tier", {"service_tier": "flex"}),
+        ("service_tier", {"service_tier": "scale"}),
+        ("service_tier", {"service_tier": "batch"}),
+        ("model", {"model": "gpt-4o-search-preview"}),
+        ("model", {"model": "gpt-5-search-api-2025-10-14"}),
         ("moderation", {"moderation": {"model": "omni-moderation-latest"}}),
         ("tools[1].type", {"tools": [{"type": "function"}, {"type": "web_search"}]}),
         ("tools[0].type", {"tools": [{"type": "mcp", "server_url": "x"}]}),
@@ -79,6 +91,25 @@ def test_part_whose_cost_is_not_bounded_is_named(part: str, fields: dict[str, An
     with pytest.raises(CostNotBounded) as refused:
         read_fields(body(**fields))
     assert refused.value.part == part
+
+
+@pytest.mark.parametrize(
+    ("switch", "fields"),
+    [
+        ("stored", {"store": True, "metadata": {"a": "b"}}),
+        ("hosted_tools", {"web_search_options": {"search_context_size": "low"}}),
+        ("hosted_tools", {"model": "gpt-4o-search-preview"}),
+        ("urls", {"messages": [MESSAGE_WITH_ADDRESS]}),
+        ("files", {"messages": [MESSAGE_WITH_FILE]}),
+    ],
+)
+def test_part_that_is_switched_on_is_read(switch: str, fields: dict[str, Any]) -> None:
+    """For this business, and only with this switch."""
+    others = frozenset({"stored", "hosted_tools", "urls", "files", "mcp"}) - {switch}
+
+    read_fields(body(**fields), frozenset({switch}))
+    with pytest.raises(CostNotBounded):
+        read_fields(body(**fields), others)
 
 
 @pytest.mark.parametrize(

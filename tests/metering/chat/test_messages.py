@@ -46,12 +46,17 @@ def _with_part(part: dict[str, Any]) -> dict[str, Any]:
     return {"role": "user", "content": [{"type": "text", "text": "see:"}, part]}
 
 
+def _image(url: Any, **fields: Any) -> dict[str, Any]:
+    return _with_part({"type": "image_url", "image_url": {"url": url, **fields}})
+
+
+NO_SPEECH = {"type": "input_audio", "input_audio": {"format": "wav"}}
+
+
 @pytest.mark.parametrize(
     ("part", "message"),
     [
-        ("image_url", _with_part({"type": "image_url", "image_url": {"url": "https://x/y.png"}})),
-        ("input_audio", _with_part({"type": "input_audio", "input_audio": {"data": ""}})),
-        ("file", _with_part({"type": "file", "file": {"file_id": "file-1"}})),
+        ("messages[0].content[1].image_url.file_id", _image("data:,", file_id="file-1")),
         ("video", _with_part({"type": "video"})),
         ("messages[0].content[1].file_id", _with_part({"type": "text", "file_id": "file-1"})),
         ("messages[0].audio", {"role": "assistant", "audio": {"id": "audio_1"}}),
@@ -77,6 +82,17 @@ def test_part_that_is_not_in_the_body_is_named(part: str, message: dict[str, Any
         ("messages[0].content", {"role": "user", "content": ["hello"]}),
         ("messages[0].content", {"role": "user", "content": [{"text": "no type"}]}),
         ("messages[0].content[0].text", {"role": "user", "content": [{"type": "text", "text": 5}]}),
+        ("messages[0].content[1].image_url", _with_part({"type": "image_url", "image_url": "x"})),
+        ("messages[0].content[1].image_url.url", _image(5)),
+        ("messages[0].content[1].image_url.url", _image("file:///etc/passwd")),
+        ("messages[0].content[1].image_url.url", _image("ftp://example.com/a.png")),
+        (
+            "messages[0].content[1].image_url.detail",
+            _image("data:image/png;base64,", detail="best"),
+        ),
+        ("messages[0].content[1].input_audio", _with_part({"type": "input_audio"})),
+        ("messages[0].content[1].input_audio.data", _with_part(NO_SPEECH)),
+        ("messages[0].content[1].file", _with_part({"type": "file", "file": {"filename": "a"}})),
         ("messages[0].name", {"role": "user", "content": "x", "name": 5}),
     ],
 )

@@ -82,7 +82,8 @@ def test_limit_is_written_where_the_callers_own_is(
     made = call(**given)
     METER.prepare(made, output_limit=77)
 
-    assert made.fields == {"messages": [], "service_tier": "default"} | written
+    always = {"messages": [], "service_tier": "default", "store": False}
+    assert made.fields == always | written
 
 
 def test_usage_is_asked_for_in_every_stream() -> None:

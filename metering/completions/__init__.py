@@ -1,0 +1,1 @@
+"""Completions of the older kind: the fields of a call and its reply."""

@@ -1,0 +1,1 @@
+"""Embeddings: the fields of a call, its input and the usage of the reply."""

@@ -1,0 +1,1 @@
+"""Moderations: the fields of a call and its reply; nothing of it is billed."""
