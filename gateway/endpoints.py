@@ -12,6 +12,7 @@ import csv
 import re
 from dataclasses import dataclass
 from importlib import resources
+from typing import Literal
 
 from gateway.errors import (
     EndpointNotSupported,
@@ -28,12 +29,18 @@ _ID = r"[A-Za-z0-9_.:-]{1,128}"
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An operation of OpenAI that is held, forwarded, metered and settled."""
+    """
+    An operation of OpenAI that is held, forwarded, metered and settled.
+
+    `body` is how its body comes; `binary` says that its reply may be neither JSON nor events.
+    """
 
     name: str
     method: str
     path: str
     meter: Meter
+    body: Literal["json", "multipart"] = "json"
+    binary: bool = False
 
 
 CHAT_COMPLETIONS = Endpoint("chat.completions", "POST", "/chat/completions", ChatCompletions())

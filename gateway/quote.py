@@ -17,6 +17,7 @@ import msgspec
 from gateway.errors import FeatureLimitExceeded
 from gateway.permission import check_bounds, check_model, feature_rule
 from gateway.read_call import Labels
+from gateway.spool import Spool
 from metering.call import Call
 from metering.errors import CostNotBounded, ModelNotPriced
 from metering.meters.meter import Ceiling, Meter, OutputLimits
@@ -47,13 +48,18 @@ class Quote:
     feature_rule: FeatureRule | None
     most: Ceiling
     ceiling: Charge
-    body: bytes
+    body: bytes | Spool
     asked_for_usage: bool
     at: datetime
 
     @property
     def has_fixed_price(self) -> bool:
         return self.feature_rule is not None and self.feature_rule.credits is not None
+
+    def close(self) -> None:
+        """The call is over: forget a body that was spooled."""
+        if isinstance(self.body, Spool):
+            self.body.close()
 
     @property
     def tokens(self) -> int:
@@ -250,8 +256,14 @@ class Quotes:
         )
 
 
-def _prepared(meter: Meter, call: Call, output_limit: int) -> bytes:
-    """The body to forward, with what makes the ceiling true written into it."""
+def _prepared(meter: Meter, call: Call, output_limit: int) -> bytes | Spool:
+    """
+    The body to forward, with what makes the ceiling true written into it.
+
+    A body of several parts goes as it came; its meter refuses what would need writing.
+    """
+    if isinstance(call.as_sent, Spool):
+        return call.as_sent
     meter.prepare(call, output_limit=output_limit)
     body = encode(call.fields)
     call.body_bytes = len(body)
