@@ -21,7 +21,10 @@ from gateway.errors import (
     UpgradeRefused,
 )
 from metering.meters.chat_completions import ChatCompletions
+from metering.meters.images import Images
 from metering.meters.meter import Meter
+from metering.meters.speech import Speech
+from metering.meters.transcriptions import Transcriptions
 
 PREFIX = "/v1"
 _ID = r"[A-Za-z0-9_.:-]{1,128}"
@@ -45,7 +48,32 @@ class Endpoint:
 
 CHAT_COMPLETIONS = Endpoint("chat.completions", "POST", "/chat/completions", ChatCompletions())
 
-METERED = {(endpoint.method, PREFIX + endpoint.path): endpoint for endpoint in (CHAT_COMPLETIONS,)}
+_MEDIA = (
+    Endpoint("images.generations", "POST", "/images/generations", Images("generations")),
+    Endpoint("images.edits", "POST", "/images/edits", Images("edits"), body="multipart"),
+    Endpoint(
+        "images.variations", "POST", "/images/variations", Images("variations"), body="multipart"
+    ),
+    Endpoint("audio.speech", "POST", "/audio/speech", Speech(), binary=True),
+    Endpoint(
+        "audio.transcriptions",
+        "POST",
+        "/audio/transcriptions",
+        Transcriptions("transcriptions"),
+        body="multipart",
+    ),
+    Endpoint(
+        "audio.translations",
+        "POST",
+        "/audio/translations",
+        Transcriptions("translations"),
+        body="multipart",
+    ),
+)
+
+METERED = {
+    (endpoint.method, PREFIX + endpoint.path): endpoint for endpoint in (CHAT_COMPLETIONS, *_MEDIA)
+}
 """(method, raw path) → endpoint: the one look-up on the way of a call."""
 
 METERS = {endpoint.name: endpoint.meter for endpoint in METERED.values()}

@@ -79,9 +79,7 @@ class Upload:
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            self._failed(
-                httpx2.WriteError(f"the body could not be read ({type(error).__name__})")
-            )
+            self._failed(httpx2.WriteError(f"the body could not be read ({type(error).__name__})"))
 
     async def _write(self) -> None:
         left = len(self._body)

@@ -223,9 +223,7 @@ class _Form:
             self._data += data[start : min(end, start + HEAD_BYTES - len(self._data))]
             return
         if part.name == "model" and self._size > MODEL_MOST_BYTES:
-            raise RequestRefused(
-                f"`model` is longer than {MODEL_MOST_BYTES} bytes", param="model"
-            )
+            raise RequestRefused(f"`model` is longer than {MODEL_MOST_BYTES} bytes", param="model")
         self._text_bytes += end - start
         if self._text_bytes > TEXT_MOST_BYTES:
             raise refused(f"its text fields have more than {TEXT_MOST_BYTES} bytes")
@@ -285,4 +283,3 @@ def _check_headers(headers: Headers, most_bytes: int) -> None:
 
 def _too_large(most_bytes: int) -> BodyTooLarge:
     return BodyTooLarge(f"the body is longer than the {most_bytes} bytes that are accepted here")
-

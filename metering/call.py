@@ -38,7 +38,8 @@ class Call:
 
     A body of several parts is forwarded as it came: `fields` are its text fields then, each a
     text or, where the name ends with `[]`, a list of texts; `files` are its files, and
-    `as_sent` is the body, into which nothing can be written.
+    `as_sent` is the body, into which nothing can be written. `lengths` is how long the meter
+    found its sound to be, once it has read it.
     """
 
     endpoint: str
@@ -51,3 +52,4 @@ class Call:
     before_tokens: int | None = 0
     files: tuple[UploadedFile, ...] = ()
     as_sent: Any = None
+    lengths: Any = None
