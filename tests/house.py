@@ -173,6 +173,10 @@ class House:
 
     def price_of(self, bill: Bill) -> Charge:
         """What a bill of OpenAI's is to be charged, worked out by hand."""
+        if bill.endpoint != "chat.completions":
+            rate = self.parts.pricing.book.card().rate(bill.model)
+            used = Usage.from_names(bill.units)
+            return self.parts.pricing.tariff.charge(rate, used, None, False)
         usage = bill.usage
         details = usage.get("prompt_tokens_details") or {}
         cached, written = details.get("cached_tokens", 0), details.get("cache_write_tokens", 0)

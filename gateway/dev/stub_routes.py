@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from gateway.dev import stub_audio, stub_images
 from gateway.dev.stub_asked import Answer
 
-ROUTES: dict[tuple[str, str], Answer] = {}
+ROUTES: dict[tuple[str, str], Answer] = {**stub_audio.ROUTES, **stub_images.ROUTES}
 """(method, path) → who answers it."""

@@ -61,6 +61,8 @@ class Script:
         before_usage: Wait there when all text is sent and billed, before a stream tells its usage.
         model, tier: What the reply names, when it is not what was asked for.
         says_done: False: a stream ends without `[DONE]`.
+        picture_bytes: How long each picture is.
+        seconds: How long an uploaded sound is, or speech; else by its bytes, or its text.
     """
 
     pieces: tuple[str, ...] = FRIENDLY
@@ -88,6 +90,8 @@ class Script:
     model: str | None = None
     tier: str = "default"
     says_done: bool = True
+    picture_bytes: int = 3000
+    seconds: float | None = None
 
 
 def from_call(fields: Mapping[str, Any], script: Script) -> Script:
