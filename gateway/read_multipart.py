@@ -8,6 +8,7 @@ last one ends it, and every field is there once, unless its name ends with `[]`.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Awaitable, Callable
 from hashlib import sha256
@@ -24,6 +25,9 @@ from gateway.spool import Spool
 from metering.call import Call, UploadedFile
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
+
+# It logs what it cannot read, bytes included; what a caller may see of that is said below.
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
 MODEL_MOST_BYTES = 128
 PARTS_MOST = 64  # 16 images, a mask, and every field there is, are some 40.
