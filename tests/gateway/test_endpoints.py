@@ -21,7 +21,12 @@ pytestmark = pytest.mark.anyio
 
 KNOWN = Path(__file__).parents[1] / "recorded" / "openai_operations.tsv"
 
-SERVED = {("POST", "/chat/completions"), ("GET", "/models"), ("GET", "/models/{model}")}
+MEDIA = {
+    *(("POST", f"/images/{kind}") for kind in ("generations", "edits", "variations")),
+    *(("POST", f"/audio/{kind}") for kind in ("speech", "transcriptions", "translations")),
+}
+
+SERVED = {("POST", "/chat/completions"), ("GET", "/models"), ("GET", "/models/{model}"), *MEDIA}
 """What this version serves; everything else that OpenAI has is refused."""
 
 
@@ -163,7 +168,7 @@ def test_a_model_is_found_by_its_name_alone():
 
 def test_what_is_sent_upstream_is_a_constant():
     """No part of a caller's path can become a part of ours."""
-    assert [endpoint.path for endpoint in METERED.values()] == ["/chat/completions"]
-    assert all("{" not in endpoint.path for endpoint in METERED.values())
-    assert set(METERED) == {("POST", "/v1/chat/completions")}
+    for (method, path), endpoint in METERED.items():
+        assert (method, path) == (endpoint.method, "/v1" + endpoint.path)
+        assert "{" not in endpoint.path
     assert endpoints.PREFIX == "/v1"
