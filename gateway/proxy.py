@@ -127,7 +127,7 @@ class Proxy:
         metered.sent = True
         metered.asked_at = monotonic()
         reply = await self._upstream.open(
-            self._endpoint(endpoint), metered.quote.body, transaction_id=metered.id
+            self._endpoint(endpoint), metered.quote.sent, transaction_id=metered.id
         )
         async with reply:
             metered.upstream_request_id = _text(reply.header(b"x-request-id"))

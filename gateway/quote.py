@@ -48,7 +48,7 @@ class Quote:
     feature_rule: FeatureRule | None
     most: Ceiling
     ceiling: Charge
-    body: bytes | Spool
+    body: bytes
     asked_for_usage: bool
     at: datetime
 
@@ -56,10 +56,16 @@ class Quote:
     def has_fixed_price(self) -> bool:
         return self.feature_rule is not None and self.feature_rule.credits is not None
 
+    @property
+    def sent(self) -> bytes | Spool:
+        """What is forwarded: the body as JSON, or the one of several parts as it came."""
+        spool: Spool | None = self.call.as_sent
+        return self.body if spool is None else spool
+
     def close(self) -> None:
         """The call is over: forget a body that was spooled."""
-        if isinstance(self.body, Spool):
-            self.body.close()
+        if self.call.as_sent is not None:
+            self.call.as_sent.close()
 
     @property
     def tokens(self) -> int:
@@ -256,14 +262,14 @@ class Quotes:
         )
 
 
-def _prepared(meter: Meter, call: Call, output_limit: int) -> bytes | Spool:
+def _prepared(meter: Meter, call: Call, output_limit: int) -> bytes:
     """
     The body to forward, with what makes the ceiling true written into it.
 
     A body of several parts goes as it came; its meter refuses what would need writing.
     """
-    if isinstance(call.as_sent, Spool):
-        return call.as_sent
+    if call.as_sent is not None:
+        return b""
     meter.prepare(call, output_limit=output_limit)
     body = encode(call.fields)
     call.body_bytes = len(body)

@@ -1,4 +1,4 @@
-"""A rate card with models of pictures and sound, and the bodies that are sent to them."""
+"""Rows of a rate card for pictures and sound, and the bodies that are sent to such models."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from decimal import Decimal
 from typing import Any
 
 import httpx2
-import pytest
 
 from metering.prices import ModelRow
 from metering.rates import RateCard
 from metering.usage import Unit
-from tests.house import Acme, House
+from tests.house import Acme
 
 BOUNDARY = b"----boundary-0123456789"
 CONTENT_TYPE = b"multipart/form-data; boundary=" + BOUNDARY
@@ -54,20 +53,12 @@ ROWS = {
         row("gpt-image-2", "images", input="5", image_input="8", image_output="30"),
         row("gpt-image-2.5-flare", "images", input="5", image_input="8", image_output="30"),
         row("gpt-4o-mini-tts", "speech", input="0.6", audio_output="12"),
-        # A row without tokens has a price of input too, until rates can do without.
-        row("tts-1", "speech", characters="15", input="1"),
-        row("whisper-1", "transcriptions", audio_milliseconds="0.1", input="1"),
+        row("tts-1", "speech", characters="15"),
+        row("whisper-1", "transcriptions", audio_milliseconds="0.1"),
         row("gpt-4o-transcribe", "transcriptions", input="2.5", audio_input="6", output="10"),
     )
 }
-CARD = RateCard([*RateCard.load().models.values(), *ROWS.values()])
-
-
-@pytest.fixture
-async def media(house: House) -> House:
-    """A house whose card has pictures and sound."""
-    house.parts.pricing.book._card = CARD
-    return house
+CARD = RateCard(ROWS.values())
 
 
 def multipart(

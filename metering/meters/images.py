@@ -12,6 +12,10 @@ from metering.prices import DEFAULT_TIER, ModelRow
 from metering.tokens import count
 from metering.usage import Unit, Usage
 
+# What a model writes to plan one picture. No limit is published; plans that were seen have
+# some hundred tokens.
+MOST_PLAN_TOKENS = 4096
+
 
 class Images(PlainMeter):
     """
@@ -43,8 +47,7 @@ class Images(PlainMeter):
         The most this call can use: n pictures, each with all that goes in.
 
         Each of them is billed as if it had been asked for by itself, prompt and input images
-        included. The text that a model writes to plan a picture is bounded by what it can
-        write at all; a row without a price for it is of a model that writes none.
+        included. A row without a price for the text of a plan is of a model that writes none.
 
         Raises:
             CostNotBounded: The row has no price for pictures.
@@ -58,7 +61,7 @@ class Images(PlainMeter):
             Unit.IMAGE_OUTPUT: wanted.n * each,
         }
         if Unit.OUTPUT in priced:
-            others[Unit.OUTPUT] = wanted.n * row.max_output
+            others[Unit.OUTPUT] = wanted.n * min(row.max_output, MOST_PLAN_TOKENS)
         for unit, most in others.items():
             if most and unit not in priced:
                 raise CostNotBounded("model", f"{row.id} has no price for {unit.value}")

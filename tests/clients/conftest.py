@@ -10,7 +10,6 @@ from openai import AsyncOpenAI, OpenAI
 
 from gateway.doors import Doors
 from tests.house import House
-from tests.media import media  # noqa: F401  (A fixture.)
 from tests.one_house import house, valkey_url  # noqa: F401  (Fixtures.)
 
 Sync = Callable[..., OpenAI]

@@ -17,9 +17,9 @@ WAV = ("hello.wav", stub_sounds.wav(3_000))
 PNG = ("cat.png", b"\x89PNG" + bytes(900), "image/png")
 
 
-async def test_a_picture_is_made(media: House, sync):
+async def test_a_picture_is_made(house: House, sync):
     """The usage of the reply is that of the row."""
-    acme = await media.business()
+    acme = await house.business()
     images = sync(acme.key).images
 
     reply = await asyncio.to_thread(
@@ -31,9 +31,9 @@ async def test_a_picture_is_made(media: House, sync):
     assert reply.usage.output_tokens == row.usage["image_output"] == 2 * 196
 
 
-async def test_a_picture_is_streamed(media: House, asynchronous):
+async def test_a_picture_is_streamed(house: House, asynchronous):
     """Partial ones first; the last event has the usage."""
-    acme = await media.business()
+    acme = await house.business()
     kinds: list[str] = []
 
     async with asynchronous(acme.key) as client:
@@ -48,9 +48,9 @@ async def test_a_picture_is_streamed(media: House, asynchronous):
 
 
 @pytest.mark.parametrize("image", [PNG, [PNG, PNG]], ids=["one", "two"])
-async def test_pictures_are_changed(media: House, sync, image: Any):
+async def test_pictures_are_changed(house: House, sync, image: Any):
     """`image` once, or as `image[]`, with a mask."""
-    acme = await media.business()
+    acme = await house.business()
     images = sync(acme.key).images
 
     reply = await asyncio.to_thread(
@@ -70,9 +70,9 @@ async def test_pictures_are_changed(media: House, sync, image: Any):
     assert row.usage["image_input"] == 194 * (3 if isinstance(image, list) else 2)
 
 
-async def test_a_change_is_streamed(media: House, asynchronous):
+async def test_a_change_is_streamed(house: House, asynchronous):
     """`stream` goes in a part of the body."""
-    acme = await media.business()
+    acme = await house.business()
 
     async with asynchronous(acme.key) as client:
         stream = await client.images.edit(
@@ -85,9 +85,9 @@ async def test_a_change_is_streamed(media: House, asynchronous):
 
 
 @pytest.mark.parametrize("kind", ["mp3", "wav", "opus"])
-async def test_a_text_is_spoken(media: House, sync, kind):
+async def test_a_text_is_spoken(house: House, sync, kind):
     """All of it at once."""
-    acme = await media.business()
+    acme = await house.business()
     speech = sync(acme.key).audio.speech
 
     reply = await asyncio.to_thread(
@@ -103,9 +103,9 @@ async def test_a_text_is_spoken(media: House, sync, kind):
     await charged_as_billed(acme)
 
 
-async def test_speech_is_streamed_to_a_file(media: House, sync, tmp_path):
+async def test_speech_is_streamed_to_a_file(house: House, sync, tmp_path):
     """with_streaming_response, as OpenAI's guide shows it."""
-    acme = await media.business()
+    acme = await house.business()
     speech = sync(acme.key).audio.speech.with_streaming_response
 
     def into(path) -> None:
@@ -120,9 +120,9 @@ async def test_speech_is_streamed_to_a_file(media: House, sync, tmp_path):
 
 
 @pytest.mark.parametrize("model", ["whisper-1", "gpt-4o-transcribe"])
-async def test_a_sound_is_written_down(media: House, sync, model):
+async def test_a_sound_is_written_down(house: House, sync, model):
     """JSON, with its usage."""
-    acme = await media.business()
+    acme = await house.business()
     transcriptions = sync(acme.key).audio.transcriptions
 
     reply = await asyncio.to_thread(
@@ -141,9 +141,9 @@ async def test_a_sound_is_written_down(media: House, sync, model):
 
 
 @pytest.mark.parametrize("kind", ["text", "srt", "vtt"])
-async def test_a_sound_becomes_text_or_subtitles(media: House, sync, kind):
+async def test_a_sound_becomes_text_or_subtitles(house: House, sync, kind):
     """They say nothing of their usage; the sound does."""
-    acme = await media.business()
+    acme = await house.business()
     transcriptions = sync(acme.key).audio.transcriptions
 
     reply = await asyncio.to_thread(
@@ -155,9 +155,9 @@ async def test_a_sound_becomes_text_or_subtitles(media: House, sync, kind):
     assert dict(row.usage) == {"audio_milliseconds": 3000}
 
 
-async def test_a_verbose_answer_has_words(media: House, sync):
+async def test_a_verbose_answer_has_words(house: House, sync):
     """Lists go as `timestamp_granularities[]`."""
-    acme = await media.business()
+    acme = await house.business()
     transcriptions = sync(acme.key).audio.transcriptions
 
     reply = await asyncio.to_thread(
@@ -172,9 +172,9 @@ async def test_a_verbose_answer_has_words(media: House, sync):
     await charged_as_billed(acme)
 
 
-async def test_a_transcription_is_streamed(media: House, asynchronous):
+async def test_a_transcription_is_streamed(house: House, asynchronous):
     """The last event has the usage."""
-    acme = await media.business()
+    acme = await house.business()
 
     async with asynchronous(acme.key) as client:
         stream = await client.audio.transcriptions.create(
@@ -190,9 +190,9 @@ async def test_a_transcription_is_streamed(media: House, asynchronous):
     assert row.usage_source == "reported"
 
 
-async def test_a_sound_is_translated(media: House, sync):
+async def test_a_sound_is_translated(house: House, sync):
     """Its JSON has no usage."""
-    acme = await media.business()
+    acme = await house.business()
     translations = sync(acme.key).audio.translations
 
     reply = await asyncio.to_thread(translations.create, model="whisper-1", file=WAV)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.media import media  # noqa: F401  (A fixture.)
 from tests.one_house import access_log, house, valkey_url  # noqa: F401  (Fixtures.)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
+import httpx2
 import pytest
 
 from metering.money import Credits
 from tests.gateway.refusal import refusal_in
-from tests.house import House
+from tests.house import Acme, House
 from tests.media import send
 from tests.one_house import charged_as_billed
 
@@ -18,16 +20,16 @@ pytestmark = pytest.mark.anyio
 PICTURE = ("image[]", "cat.png", b"\x89PNG" + bytes(5000))
 
 
-async def generate(acme, **fields):
+async def generate(acme: Acme, **fields: Any) -> httpx2.Response:
     body = {"model": "gpt-image-1.5", "prompt": "a cat on the moon"} | fields
     return await acme.house.client.post("/v1/images/generations", json=body, headers=acme.headers)
 
 
 @pytest.mark.parametrize("model", ["gpt-image-1.5", "gpt-image-1-mini", "gpt-image-2"])
 @pytest.mark.parametrize("quality", ["low", "high", "auto"])
-async def test_pictures_are_charged_as_billed(media: House, model, quality):
+async def test_pictures_are_charged_as_billed(house: House, model, quality):
     """Prompt, tokens of the picture, and as many as were asked for."""
-    acme = await media.business()
+    acme = await house.business()
 
     reply = await generate(acme, model=model, quality=quality, n=2, size="1024x1536")
 
@@ -42,9 +44,9 @@ async def test_pictures_are_charged_as_billed(media: House, model, quality):
     assert row.credits_used <= row.credits_held
 
 
-async def test_a_known_picture_has_a_known_price(media: House):
+async def test_a_known_picture_has_a_known_price(house: House):
     """272 tokens at $32 and the prompt's 5 at $5 are 8,729 micro-dollars."""
-    acme = await media.business()
+    acme = await house.business()
 
     await generate(acme, quality="low", size="1024x1024", prompt="a cat on the moon")
 
@@ -53,10 +55,10 @@ async def test_a_known_picture_has_a_known_price(media: House):
     assert row.cost_to_us.pico == (5 * 5 + 272 * 32) * 10**6
 
 
-async def test_a_stream_of_pictures_is_charged_as_billed(media: House):
+async def test_a_stream_of_pictures_is_charged_as_billed(house: House):
     """Two partial pictures of 2 MB in one event each, and the usage behind the last one."""
-    acme = await media.business()
-    media.openai.changes(picture_bytes=2_000_000)
+    acme = await house.business()
+    house.openai.changes(picture_bytes=2_000_000)
 
     reply = await generate(acme, stream=True, partial_images=2, quality="medium")
 
@@ -66,24 +68,24 @@ async def test_a_stream_of_pictures_is_charged_as_billed(media: House):
     assert (row.usage_source, row.success) == ("reported", True)
 
 
-async def test_an_edit_is_forwarded_byte_for_byte(media: House):
+async def test_an_edit_is_forwarded_byte_for_byte(house: House):
     """Two pictures and a mask, in a body that is not touched."""
-    acme = await media.business()
+    acme = await house.business()
     fields = [("prompt", "wider"), ("model", "gpt-image-1.5"), ("quality", "low"), ("n", "2")]
 
     reply = await send(acme, "/images/edits", fields, [PICTURE, PICTURE, ("mask", "m.png", b"x")])
 
     assert reply.status_code == 200
-    (request,) = media.openai.requests
+    (request,) = house.openai.requests
     assert dict(request.headers)[b"content-type"].startswith(b"multipart/form-data; boundary=")
     assert request.body == reply.request.content
     (row,) = await charged_as_billed(acme)
     assert row.usage["image_input"] == 2 * 3 * 194
 
 
-async def test_an_edit_can_be_streamed(media: House):
+async def test_an_edit_can_be_streamed(house: House):
     """`stream` is a text in such a body."""
-    acme = await media.business()
+    acme = await house.business()
     fields = [
         ("stream", "true"),
         ("partial_images", "1"),
@@ -98,10 +100,10 @@ async def test_an_edit_can_be_streamed(media: House):
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_the_worst_case_is_covered_by_the_hold(media: House, stream):
+async def test_the_worst_case_is_covered_by_the_hold(house: House, stream):
     """Whatever size and quality `auto` turns out to be."""
-    acme = await media.business(credits="500.00")
-    media.openai.worst_case()
+    acme = await house.business(credits="500.00")
+    house.openai.worst_case()
     fields = [("prompt", "p" * 999), ("model", "gpt-image-2")]
     fields += [("stream", "true"), ("partial_images", "3")] if stream else [("n", "4")]
 
@@ -111,10 +113,10 @@ async def test_the_worst_case_is_covered_by_the_hold(media: House, stream):
     assert row.credits_used <= row.credits_held
 
 
-async def test_without_usage_the_pictures_are_counted(media: House):
+async def test_without_usage_the_pictures_are_counted(house: House):
     """By the size and quality that the reply names: marked as estimated."""
-    acme = await media.business()
-    media.openai.without_usage()
+    acme = await house.business()
+    house.openai.without_usage()
 
     await generate(acme, n=3, quality="low", size="1024x1024")
 
@@ -122,14 +124,14 @@ async def test_without_usage_the_pictures_are_counted(media: House):
     assert (row.usage_source, row.estimated) == ("counted", True)
 
 
-async def test_a_caller_that_leaves_pays_for_its_picture(media: House):
+async def test_a_caller_that_leaves_pays_for_its_picture(house: House):
     """A picture is made to its end, whoever waits for it."""
-    acme = await media.business()
+    acme = await house.business()
     may_answer = asyncio.Event()
-    media.openai.holds_replies(may_answer)
+    house.openai.holds_replies(may_answer)
 
     call = asyncio.create_task(generate(acme))
-    await media.openai.received(1)
+    await house.openai.received(1)
     call.cancel()
     await asyncio.gather(call, return_exceptions=True)
     may_answer.set()
@@ -138,10 +140,10 @@ async def test_a_caller_that_leaves_pays_for_its_picture(media: House):
     assert row.credits_used > Credits(0)
 
 
-async def test_an_error_of_openai_costs_nothing(media: House):
+async def test_an_error_of_openai_costs_nothing(house: House):
     """Its words are passed on."""
-    acme = await media.business()
-    media.openai.fails(400, {"error": {"message": "no", "code": "moderation_blocked"}})
+    acme = await house.business()
+    house.openai.fails(400, {"error": {"message": "no", "code": "moderation_blocked"}})
 
     reply = await generate(acme)
 
@@ -161,20 +163,20 @@ async def test_an_error_of_openai_costs_nothing(media: House):
         ({"n": 2, "stream": True}, "n"),
     ],
 )
-async def test_what_is_not_bounded_is_refused(media: House, fields, param):
+async def test_what_is_not_bounded_is_refused(house: House, fields, param):
     """And nothing is forwarded."""
-    acme = await media.business()
+    acme = await house.business()
 
     reply = await generate(acme, **fields)
 
     assert refusal_in(reply)[:3] == (400, "invalid_request_error", "cost_not_bounded")
     assert reply.json()["error"]["param"] == param
-    assert media.openai.requests == []
+    assert house.openai.requests == []
 
 
-async def test_the_retired_model_of_variations_has_no_price(media: House):
+async def test_the_retired_model_of_variations_has_no_price(house: House):
     """The endpoint is served; the card decides."""
-    acme = await media.business()
+    acme = await house.business()
 
     refused = await send(acme, "/images/variations", [("model", "dall-e-2")], [("image", "a", b"")])
 

@@ -21,9 +21,9 @@ def speak(acme: Acme, **fields):
     return acme.house.client.post("/v1/audio/speech", json=body, headers=acme.headers)
 
 
-async def test_a_model_that_is_billed_by_the_character_is_charged_for_them(media: House):
+async def test_a_model_that_is_billed_by_the_character_is_charged_for_them(house: House):
     """74 characters at $15 per million: exact, and known beforehand."""
-    acme = await media.business()
+    acme = await house.business()
 
     reply = await speak(acme, model="tts-1")
 
@@ -36,21 +36,21 @@ async def test_a_model_that_is_billed_by_the_character_is_charged_for_them(media
 
 
 @pytest.mark.parametrize("kind", ["mp3", "opus", "aac", "flac", "wav", "pcm"])
-async def test_bytes_are_measured(media: House, kind):
+async def test_bytes_are_measured(house: House, kind):
     """Each format by its frames; nobody told us, so it is marked as estimated."""
-    acme = await media.business()
+    acme = await house.business()
 
     reply = await speak(acme, response_format=kind)
 
     assert len(reply.content) > 500
     (row,) = await charged_as_billed(acme)
     assert (row.usage_source, row.estimated, row.success) == ("counted", True, True)
-    assert row.usage["audio_output"] == media.openai.billed[0].usage["output_tokens"]
+    assert row.usage["audio_output"] == house.openai.billed[0].usage["output_tokens"]
 
 
-async def test_events_tell_what_was_used(media: House):
+async def test_events_tell_what_was_used(house: House):
     """stream_format sse: `speech.audio.done` has the usage."""
-    acme = await media.business()
+    acme = await house.business()
 
     reply = await speak(acme, stream_format="sse")
 
@@ -59,10 +59,10 @@ async def test_events_tell_what_was_used(media: House):
     assert (row.usage_source, row.estimated) == ("reported", False)
 
 
-async def test_events_without_usage_are_measured_too(media: House):
+async def test_events_without_usage_are_measured_too(house: House):
     """By the sound that the events carry."""
-    acme = await media.business()
-    media.openai.without_usage()
+    acme = await house.business()
+    house.openai.without_usage()
 
     await speak(acme, stream_format="sse", response_format="wav")
 
@@ -70,14 +70,14 @@ async def test_events_without_usage_are_measured_too(media: House):
     assert row.usage_source == "counted"
 
 
-async def test_bytes_arrive_as_they_are_made(media: House):
+async def test_bytes_arrive_as_they_are_made(house: House):
     """The first piece is here while the rest is still being spoken, byte for byte."""
-    acme = await media.business()
+    acme = await house.business()
     gate = asyncio.Semaphore(1)
-    media.openai.waits_between_chunks(_Gate(gate))
+    house.openai.waits_between_chunks(_Gate(gate))
     body = {"model": "gpt-4o-mini-tts", "input": TEXT, "voice": "alloy", "response_format": "pcm"}
 
-    async with media.client.stream(
+    async with house.client.stream(
         "POST", "/v1/audio/speech", json=body, headers=acme.headers
     ) as reply:
         pieces = reply.aiter_raw()
@@ -99,14 +99,14 @@ class _Gate:
         await self.semaphore.acquire()
 
 
-async def test_a_caller_that_hangs_up_pays_for_all_of_it(media: House):
+async def test_a_caller_that_hangs_up_pays_for_all_of_it(house: House):
     """OpenAI speaks on, and bills it; so the gateway listens to the end."""
-    acme = await media.business()
+    acme = await house.business()
     gate = asyncio.Semaphore(1)
-    media.openai.waits_between_chunks(_Gate(gate))
+    house.openai.waits_between_chunks(_Gate(gate))
     body = {"model": "gpt-4o-mini-tts", "input": TEXT, "voice": "alloy", "response_format": "wav"}
 
-    async with media.client.stream(
+    async with house.client.stream(
         "POST", "/v1/audio/speech", json=body, headers=acme.headers
     ) as reply:
         await anext(reply.aiter_raw())
@@ -114,19 +114,19 @@ async def test_a_caller_that_hangs_up_pays_for_all_of_it(media: House):
         gate.release()
 
     (row,) = await charged_as_billed(acme)
-    assert row.usage["audio_output"] == media.openai.billed[0].usage["output_tokens"]
+    assert row.usage["audio_output"] == house.openai.billed[0].usage["output_tokens"]
 
 
-async def test_speech_that_breaks_off_is_cut_without_a_word_of_ours(media: House):
+async def test_speech_that_breaks_off_is_cut_without_a_word_of_ours(house: House):
     """An error in the middle of a sound would be a noise: the connection is cut instead."""
-    acme = await media.business()
-    media.openai.breaks_after(2, billed=False)
+    acme = await house.business()
+    house.openai.breaks_after(2, billed=False)
     got = b""
 
     async def hear() -> None:
         nonlocal got
         body = {"model": "gpt-4o-mini-tts", "input": TEXT, "voice": "v", "response_format": "pcm"}
-        async with media.client.stream(
+        async with house.client.stream(
             "POST", "/v1/audio/speech", json=body, headers=acme.headers
         ) as reply:
             async for piece in reply.aiter_raw():
@@ -141,10 +141,10 @@ async def test_speech_that_breaks_off_is_cut_without_a_word_of_ours(media: House
     assert row.usage["audio_output"] == -(-(2 * 4096 // 48 + 1) * 1250 // 60000)
 
 
-async def test_the_worst_case_is_covered_by_the_hold(media: House):
+async def test_the_worst_case_is_covered_by_the_hold(house: House):
     """The slowest that anybody is known to read."""
-    acme = await media.business()
-    media.openai.worst_case()
+    acme = await house.business()
+    house.openai.worst_case()
 
     await speak(acme, stream_format="sse", speed=0.5, instructions="Take your time.")
 
@@ -152,10 +152,10 @@ async def test_the_worst_case_is_covered_by_the_hold(media: House):
     assert row.credits_used <= row.credits_held
 
 
-async def test_an_error_of_openai_costs_nothing(media: House):
+async def test_an_error_of_openai_costs_nothing(house: House):
     """It is JSON, and passed on."""
-    acme = await media.business()
-    media.openai.fails(500)
+    acme = await house.business()
+    house.openai.fails(500)
 
     reply = await speak(acme)
 
@@ -175,12 +175,12 @@ async def test_an_error_of_openai_costs_nothing(media: House):
         ({"model": "gpt-image-2"}, "model_not_priced"),
     ],
 )
-async def test_what_is_not_bounded_is_refused(media: House, fields, code):
+async def test_what_is_not_bounded_is_refused(house: House, fields, code):
     """And nothing is forwarded."""
-    acme = await media.business()
+    acme = await house.business()
 
     reply = await speak(acme, **fields)
 
     assert reply.status_code == 400
     assert reply.json()["error"]["code"] == code
-    assert media.openai.requests == []
+    assert house.openai.requests == []

@@ -20,10 +20,10 @@ MP3 = ("file", "a.mp3", stub_sounds.mp3(9_984))
 
 @pytest.mark.parametrize("model", ["whisper-1", "gpt-4o-transcribe"])
 @pytest.mark.parametrize("sound", [WAV, MP3])
-async def test_json_says_what_was_used(media: House, model, sound):
+async def test_json_says_what_was_used(house: House, model, sound):
     """Seconds or tokens, as the model is priced."""
-    acme = await media.business()
-    media.openai.changes(seconds=9.984 if sound is MP3 else None)
+    acme = await house.business()
+    house.openai.changes(seconds=9.984 if sound is MP3 else None)
 
     reply = await send(acme, "/audio/transcriptions", [("model", model), ("prompt", "hi")], [sound])
 
@@ -33,9 +33,9 @@ async def test_json_says_what_was_used(media: House, model, sound):
     assert row.credits_used <= row.credits_held
 
 
-async def test_a_known_sound_has_a_known_price(media: House):
+async def test_a_known_sound_has_a_known_price(house: House):
     """9 seconds of whisper-1 are 900 micro-dollars."""
-    acme = await media.business()
+    acme = await house.business()
 
     await send(acme, "/audio/transcriptions", [("model", "whisper-1")], [WAV])
 
@@ -46,10 +46,10 @@ async def test_a_known_sound_has_a_known_price(media: House):
 
 @pytest.mark.parametrize("kind", ["text", "srt", "vtt"])
 @pytest.mark.parametrize("sound", [WAV, MP3])
-async def test_what_tells_nothing_is_measured(media: House, kind, sound):
+async def test_what_tells_nothing_is_measured(house: House, kind, sound):
     """Text and subtitles have no usage anywhere: it is the length of the sound, marked so."""
-    acme = await media.business()
-    media.openai.changes(seconds=9.984 if sound is MP3 else None)
+    acme = await house.business()
+    house.openai.changes(seconds=9.984 if sound is MP3 else None)
     fields = [("model", "whisper-1"), ("response_format", kind)]
 
     reply = await send(acme, "/audio/transcriptions", fields, [sound])
@@ -61,10 +61,10 @@ async def test_what_tells_nothing_is_measured(media: House, kind, sound):
     assert reply.headers["x-credits-used"] == str(row.credits_used)
 
 
-async def test_a_subtitle_is_believed_more_than_a_short_header(media: House):
+async def test_a_subtitle_is_believed_more_than_a_short_header(house: House):
     """A file of which nothing can be read lasts at least until its last subtitle."""
-    acme = await media.business()
-    media.openai.changes(seconds=42.0)
+    acme = await house.business()
+    house.openai.changes(seconds=42.0)
     fields = [("model", "whisper-1"), ("response_format", "srt")]
 
     await send(acme, "/audio/transcriptions", fields, [("file", "a.webm", bytes(40_000))])
@@ -73,9 +73,9 @@ async def test_a_subtitle_is_believed_more_than_a_short_header(media: House):
     assert dict(row.usage) == {"audio_milliseconds": 42_000}
 
 
-async def test_a_stream_says_it_with_its_last_event(media: House):
+async def test_a_stream_says_it_with_its_last_event(house: House):
     """`transcript.text.done` has the usage."""
-    acme = await media.business()
+    acme = await house.business()
     fields = [("model", "gpt-4o-transcribe"), ("stream", "true")]
 
     reply = await send(acme, "/audio/transcriptions", fields, [WAV])
@@ -85,9 +85,9 @@ async def test_a_stream_says_it_with_its_last_event(media: House):
     assert row.usage_source == "reported"
 
 
-async def test_a_translation_that_tells_nothing_is_measured(media: House):
+async def test_a_translation_that_tells_nothing_is_measured(house: House):
     """JSON of a translation has no usage; the verbose one has the duration."""
-    acme = await media.business()
+    acme = await house.business()
     fields = [("model", "whisper-1")]
 
     await send(acme, "/audio/translations", fields, [WAV])
@@ -100,10 +100,10 @@ async def test_a_translation_that_tells_nothing_is_measured(media: House):
 
 
 @pytest.mark.parametrize("model", ["whisper-1", "gpt-4o-transcribe"])
-async def test_the_worst_case_is_covered_by_the_hold(media: House, model):
+async def test_the_worst_case_is_covered_by_the_hold(house: House, model):
     """A megabyte at the lowest bit rate is 22 minutes."""
-    acme = await media.business(credits="500.00")
-    media.openai.worst_case()
+    acme = await house.business(credits="500.00")
+    house.openai.worst_case()
 
     await send(
         acme, "/audio/transcriptions", [("model", model)], [("file", "a.ogg", bytes(1_000_000))]
@@ -113,9 +113,9 @@ async def test_the_worst_case_is_covered_by_the_hold(media: House, model):
     assert row.credits_used <= row.credits_held
 
 
-async def test_a_header_that_lies_does_not_lower_the_hold(media: House):
+async def test_a_header_that_lies_does_not_lower_the_hold(house: House):
     """A WAV that says it plays a gigabyte in a second is held for as any file of its bytes."""
-    acme = await media.business(credits="500.00")
+    acme = await house.business(credits="500.00")
     lie = bytearray(stub_sounds.wav(10_000))
     struct.pack_into("<I", lie, 28, 10**9)
     fields = [("model", "whisper-1"), ("response_format", "text")]
@@ -127,10 +127,10 @@ async def test_a_header_that_lies_does_not_lower_the_hold(media: House):
     assert lied.credits_held > honest.credits_held
 
 
-async def test_an_error_of_openai_costs_nothing(media: House):
+async def test_an_error_of_openai_costs_nothing(house: House):
     """Such as a sound that cannot be decoded."""
-    acme = await media.business()
-    media.openai.fails(400)
+    acme = await house.business()
+    house.openai.fails(400)
 
     await send(acme, "/audio/transcriptions", [("model", "whisper-1")], [WAV])
 
@@ -152,13 +152,13 @@ async def test_an_error_of_openai_costs_nothing(media: House):
         ([("model", "gpt-image-2")], [WAV]),
     ],
 )
-async def test_what_is_not_bounded_is_refused(media: House, fields, files):
+async def test_what_is_not_bounded_is_refused(house: House, fields, files):
     """And nothing is forwarded or held."""
-    acme = await media.business()
+    acme = await house.business()
 
     reply = await send(acme, "/audio/transcriptions", fields, files)
 
     assert reply.status_code == 400
     assert reply.json()["error"]["param"]
-    assert media.openai.requests == []
+    assert house.openai.requests == []
     assert await acme.transactions() == []

@@ -39,8 +39,9 @@ class Body:
             yield PIECE
 
 
-def upload(server: RawServer, body: Body, **limits: float | None) -> httpx2.Request:
-    request = a_request(server, **limits)
+def upload(server: RawServer, body: Body, *, first_byte: float | None = None) -> httpx2.Request:
+    limits = {} if first_byte is None else {"first_byte": first_byte}
+    request = a_request(server, b"", host="", **limits)
     request.stream = LongStream(body)
     return request
 
