@@ -100,6 +100,27 @@ async def test_an_answer_before_the_end_ends_the_upload(transport: Http1Transpor
     assert body.taken < 1_000
 
 
+async def test_an_answer_to_half_a_body_leaves_no_connection_behind(
+    transport: Http1Transport,
+) -> None:
+    """All that was read of the body has gone out; the next request would be taken for the rest."""
+
+    class Waiting(Body):
+        async def pieces(self) -> AsyncIterator[bytes]:
+            yield PIECE
+            await asyncio.Event().wait()
+
+    async def talk(caller: Caller) -> None:
+        await caller.reader.readuntil(b"\r\n\r\n")
+        await caller.reader.readexactly(len(PIECE))
+        await caller.says(OK)
+        await caller.is_gone()
+
+    async with RawServer.talking(talk) as server:
+        assert await ask(transport, upload(server, Waiting(2))) == (200, b"ok")
+        assert transport.idle == 0
+
+
 @pytest.mark.parametrize(
     "body",
     [
