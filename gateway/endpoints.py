@@ -12,6 +12,7 @@ import csv
 import re
 from dataclasses import dataclass
 from importlib import resources
+from typing import Literal
 
 from gateway.errors import (
     EndpointNotSupported,
@@ -22,9 +23,12 @@ from gateway.errors import (
 from metering.meters.chat_completions import ChatCompletions
 from metering.meters.completions import Completions
 from metering.meters.embeddings import Embeddings
+from metering.meters.images import Images
 from metering.meters.meter import Meter
 from metering.meters.moderations import Moderations
 from metering.meters.responses import Responses, ResponsesCompact, ResponsesInputTokens
+from metering.meters.speech import Speech
+from metering.meters.transcriptions import Transcriptions
 
 PREFIX = "/v1"
 _ID = r"[A-Za-z0-9_.:-]{1,128}"
@@ -36,6 +40,7 @@ class Endpoint:
     An operation of OpenAI that is held, forwarded, metered and settled.
 
     `default_model` is written into a body that names none, where OpenAI has such a default.
+    `body` is how its body comes; `binary` says that its reply may be neither JSON nor events.
     """
 
     name: str
@@ -43,6 +48,8 @@ class Endpoint:
     path: str
     meter: Meter
     default_model: str | None = None
+    body: Literal["json", "multipart"] = "json"
+    binary: bool = False
 
 
 CHAT_COMPLETIONS = Endpoint("chat.completions", "POST", "/chat/completions", ChatCompletions())
@@ -57,6 +64,29 @@ MODERATIONS = Endpoint(
     "moderations", "POST", "/moderations", Moderations(), default_model="omni-moderation-latest"
 )
 
+_MEDIA = (
+    Endpoint("images.generations", "POST", "/images/generations", Images("generations")),
+    Endpoint("images.edits", "POST", "/images/edits", Images("edits"), body="multipart"),
+    Endpoint(
+        "images.variations", "POST", "/images/variations", Images("variations"), body="multipart"
+    ),
+    Endpoint("audio.speech", "POST", "/audio/speech", Speech(), binary=True),
+    Endpoint(
+        "audio.transcriptions",
+        "POST",
+        "/audio/transcriptions",
+        Transcriptions("transcriptions"),
+        body="multipart",
+    ),
+    Endpoint(
+        "audio.translations",
+        "POST",
+        "/audio/translations",
+        Transcriptions("translations"),
+        body="multipart",
+    ),
+)
+
 METERED = {
     (endpoint.method, PREFIX + endpoint.path): endpoint
     for endpoint in (
@@ -67,6 +97,7 @@ METERED = {
         COMPLETIONS,
         EMBEDDINGS,
         MODERATIONS,
+        *_MEDIA,
     )
 }
 """(method, raw path) → endpoint: the one look-up on the way of a call."""

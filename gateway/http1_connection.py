@@ -14,6 +14,7 @@ from gateway.http1_alarm import Alarm
 from gateway.http1_parser import ReplyParser
 from gateway.http1_reply import Reply
 from gateway.http1_request import Outgoing
+from gateway.http1_upload import Upload
 
 IDLE_S = 55.0  # Below the 60 s after which load balancers drop a silent connection.
 # Only "the other side has closed": an idle TLS connection may have a session ticket to read.
@@ -72,6 +73,7 @@ class Connection(asyncio.Protocol):
         self._alarm = Alarm(loop, self._time_is_up)
         self._poll = select.poll()
         self._reply: Reply | None = None
+        self._upload: Upload | None = None
         self._paused = False
         self._patience = NO_HURRY
         self._idle_until = 0.0
@@ -89,8 +91,12 @@ class Connection(asyncio.Protocol):
         else:
             transport.write(outgoing.head)
             transport.write(outgoing.body)
-        self._alarm.set(patience.until(self._loop.time(), patience.first_byte_s))
+        self._await_head()
         self._reply = Reply(self._loop, self)
+        if outgoing.long is not None:
+            self._upload = Upload(
+                outgoing.long, transport, progressed=self._await_head, failed=self._fail
+            )
         return self._reply
 
     def can_be_asked(self) -> bool:
@@ -123,6 +129,16 @@ class Connection(asyncio.Protocol):
             self._paused = False
             self._transport.resume_reading()
             self._await_progress()
+
+    def pause_writing(self) -> None:
+        """The server reads slower than a long body is written."""
+        if self._upload is not None:
+            self._upload.pause()
+
+    def resume_writing(self) -> None:
+        """The server has read on."""
+        if self._upload is not None:
+            self._upload.resume()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports do what asyncio's do and are not derived from them.
@@ -163,6 +179,12 @@ class Connection(asyncio.Protocol):
         self._alarm.stop()
         self._lost(self)
 
+    def _await_head(self) -> None:
+        """The wait for a reply begins, again with each piece of a long body that was taken."""
+        if not self._parser.status:
+            patience = self._patience
+            self._alarm.set(patience.until(self._loop.time(), patience.first_byte_s))
+
     def _await_progress(self) -> None:
         patience = self._patience
         self._alarm.set(patience.until(self._loop.time(), patience.progress_s))
@@ -181,7 +203,8 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         assert transport is not None
         keeps = (
-            self._parser.keeps_alive
+            self._stop_upload()
+            and self._parser.keeps_alive
             and not transport.is_closing()
             # A reply that came before all of the request was read leaves the rest of it behind.
             and transport.get_write_buffer_size() == 0
@@ -204,12 +227,21 @@ class Connection(asyncio.Protocol):
     def _fail(self, error: httpx2.TransportError) -> None:
         """Close at once, and tell the reader why."""
         reply, self._reply = self._reply, None
+        self._stop_upload()
         self._alarm.set(None)
         if self._transport is not None:
             self._transport.abort()
         if reply is not None:
             reply.fail(error)
             self._freed(self, False)
+
+    def _stop_upload(self) -> bool:
+        """Write no more of a long body; whether all of it had been written."""
+        upload, self._upload = self._upload, None
+        if upload is None or upload.done:
+            return True
+        upload.stop()
+        return False
 
     def _time_is_up(self) -> None:
         patience = self._patience

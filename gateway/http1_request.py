@@ -6,13 +6,20 @@ from dataclasses import dataclass, field
 
 import httpx2
 
+from gateway.http1_upload import LongBody, LongStream
+
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """The bytes of one request; its repr shows none, for they hold our key and a prompt."""
+    """
+    The bytes of one request; its repr shows none, for they hold our key and a prompt.
+
+    `long` is a body that is written piece by piece, after the head; `body` is empty then.
+    """
 
     head: bytes = field(repr=False)
     body: bytes = field(repr=False)
+    long: LongBody | None = field(default=None, repr=False)
 
     @classmethod
     async def of(cls, request: httpx2.Request) -> Outgoing:
@@ -23,6 +30,8 @@ class Outgoing:
             LocalProtocolError: It has no host, or a header that would end the line it is on.
         """
         stream = request.stream
+        if isinstance(stream, LongStream):
+            return cls(_head(request, len(stream.body)), b"", stream.body)
         body = (
             request.read() if isinstance(stream, httpx2.SyncByteStream) else await request.aread()
         )

@@ -20,7 +20,10 @@ from gateway.read_call import (
     read_labels,
     read_name,
 )
+from gateway.read_multipart import read_multipart
+from metering.call import Call
 from storage.ids import new_id
+from storage.keys import KeyHolder
 
 
 class Intake:
@@ -57,12 +60,45 @@ class Intake:
         if not self._admits():
             raise Overloaded("finished calls are waiting to be stored; try again in a moment")
         waits_since = monotonic()
-        body = await read_body(headers, receive, most_bytes=self._body_max_bytes)
-        begun += monotonic() - waits_since  # Sending it is the caller's time, not ours.
-        call = await read_call(endpoint, body)
+        if endpoint.body == "multipart":
+            call, body = await self._read_multipart(headers, receive, endpoint)
+            begun += monotonic() - waits_since
+        else:
+            body = await read_body(headers, receive, most_bytes=self._body_max_bytes)
+            begun += monotonic() - waits_since  # Sending it is the caller's time, not ours.
+            call = await read_call(endpoint, body)
+        try:
+            return await self._quoted(headers, endpoint, call, body, holder=holder, begun=begun)
+        except BaseException:
+            if call.as_sent is not None:
+                call.as_sent.close()
+            raise
+
+    async def _read_multipart(
+        self, headers: Headers, receive: Receive, endpoint: Endpoint
+    ) -> tuple[Call, bytes]:
+        """The call, and in place of its body the digest of it, for an Idempotency-Key."""
+        return await read_multipart(
+            endpoint.name,
+            headers,
+            receive,
+            most_bytes=self._body_max_bytes,
+            hashes=any(name == b"idempotency-key" for name, _ in headers),
+        )
+
+    async def _quoted(
+        self,
+        headers: Headers,
+        endpoint: Endpoint,
+        call: Call,
+        body: bytes,
+        *,
+        holder: KeyHolder,
+        begun: float,
+    ) -> MeteredCall:
         call.allowed = holder.switches
         labels = read_labels(headers, call.fields, holder.default_feature)
-        if len(body) > DECODE_HERE_BYTES:
+        if call.body_bytes > DECODE_HERE_BYTES:
             quote = await asyncio.to_thread(self._quotes.quote, call, holder, labels)
         else:
             quote = self._quotes.quote(call, holder, labels)

@@ -199,6 +199,8 @@ class MeteredCall:
     def _is_absurd(self, usage: Usage) -> bool:
         """Whether no call of this kind can have used so much, by the model's own limits."""
         most = self.quote.most
+        if usage.tokens <= most.tokens:
+            return False  # A picture or speech may have more tokens than its model reads.
         return usage.tokens > self.quote.row.context_window * most.choices * most.turns
 
     def line(self) -> dict[str, object]:

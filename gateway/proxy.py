@@ -16,6 +16,7 @@ from typing import Any
 
 from gateway.access_log import AccessLog
 from gateway.background.settler import Settler
+from gateway.binary_reply import is_binary, pass_binary
 from gateway.endpoints import Endpoint
 from gateway.error_replies import reply_to, said_of
 from gateway.errors import GatewayError
@@ -104,6 +105,8 @@ class Proxy:
         finally:
             if isinstance(answer.send, Recording):
                 answer.send.close()
+            if metered is not None:
+                metered.quote.close()
             self._write_line(endpoint, metered, answer)
 
     def _begin(self, metered: MeteredCall) -> None:
@@ -124,7 +127,7 @@ class Proxy:
         metered.sent = True
         metered.asked_at = monotonic()
         reply = await self._upstream.open(
-            self._endpoint(endpoint), metered.quote.body, transaction_id=metered.id
+            self._endpoint(endpoint), metered.quote.sent, transaction_id=metered.id
         )
         async with reply:
             metered.upstream_request_id = _text(reply.header(b"x-request-id"))
@@ -132,6 +135,10 @@ class Proxy:
                 await self._pass_error(reply, metered, answer)
             elif reply.header(b"content-type").startswith(b"text/event-stream"):
                 await self._pass_stream(reply, metered, answer, asked_ms)
+            elif endpoint.binary and is_binary(reply):
+                await pass_binary(reply, metered, answer, asked_ms)
+                self._settle(metered)
+                await answer.end(b"")
             else:
                 await self._pass_json(reply, metered, answer, asked_ms)
 

@@ -17,6 +17,7 @@ import msgspec
 from gateway.errors import FeatureLimitExceeded
 from gateway.permission import check_bounds, check_model, feature_rule
 from gateway.read_call import Labels
+from gateway.spool import Spool
 from metering.call import Call
 from metering.errors import CostNotBounded, ModelNotPriced
 from metering.meters.meter import Ceiling, Meter, OutputLimits
@@ -59,6 +60,17 @@ class Quote:
     def fits(self) -> bool:
         """Whether its output limit may be lowered."""
         return self.meter.fits and not self.most.output_is_fixed
+
+    @property
+    def sent(self) -> bytes | Spool:
+        """What is forwarded: the body as JSON, or the one of several parts as it came."""
+        spool: Spool | None = self.call.as_sent
+        return self.body if spool is None else spool
+
+    def close(self) -> None:
+        """The call is over: forget a body that was spooled."""
+        if self.call.as_sent is not None:
+            self.call.as_sent.close()
 
     @property
     def tokens(self) -> int:
@@ -260,7 +272,13 @@ class Quotes:
 
 
 def _prepared(meter: Meter, call: Call, output_limit: int) -> bytes:
-    """The body to forward, with what makes the ceiling true written into it."""
+    """
+    The body to forward, with what makes the ceiling true written into it.
+
+    A body of several parts goes as it came; its meter refuses what would need writing.
+    """
+    if call.as_sent is not None:
+        return b""
     meter.prepare(call, output_limit=output_limit)
     body = encode(call.fields)
     call.body_bytes = len(body)

@@ -16,12 +16,14 @@ class Reply:
     Attributes:
         status: What it began with; None while nothing was sent.
         code: The code of the error that was told.
+        is_binary: Nothing of ours may stand in it.
     """
 
     def __init__(self, send: Send) -> None:
         self.send = send
         self.status: int | None = None
         self.code = ""
+        self.is_binary = False
 
     async def start(self, status: int, headers: Headers) -> None:
         self.status = status
@@ -40,6 +42,8 @@ class Reply:
         if self.status is None:
             headers = [*said.headers, (b"x-request-id", request_id.encode())]
             await self.reply(said.status, headers, said.body)
+            return
+        if self.is_binary:
             return
         event = b"data: " + said.body + b"\n\n"
         await self.send({"type": "http.response.body", "body": event, "more_body": True})

@@ -16,6 +16,8 @@ from typing import Self
 import httpx2
 
 from gateway.http1 import Http1Transport
+from gateway.http1_upload import LongStream
+from gateway.spool import Spool
 from gateway.upstream_errors import (
     UpstreamBroken,
     UpstreamError,
@@ -201,10 +203,12 @@ class Upstream:
         return UpstreamEndpoint(method, url, headers)
 
     async def open(
-        self, endpoint: UpstreamEndpoint, body: bytes, *, transaction_id: str
+        self, endpoint: UpstreamEndpoint, body: bytes | Spool, *, transaction_id: str
     ) -> UpstreamReply:
         """
         Send one request and wait for the head of the reply.
+
+        A spooled body goes out piece by piece, with the content-type it came with.
 
         The caller closes the reply, best with `async with`. Nothing is ever sent twice.
 
@@ -217,11 +221,11 @@ class Upstream:
             endpoint.method,
             endpoint.url,
             headers=[
-                *endpoint.headers,
+                *(endpoint.headers if isinstance(body, bytes) else _typed(endpoint, body)),
                 (b"x-client-request-id", _line("a transaction id", transaction_id)),
                 (b"content-length", b"%d" % len(body)),
             ],
-            stream=httpx2.ByteStream(body),
+            stream=httpx2.ByteStream(body) if isinstance(body, bytes) else LongStream(body),
             extensions=self._extensions,
         )
         try:
@@ -269,6 +273,12 @@ def reply_headers(reply: UpstreamReply) -> list[tuple[bytes, bytes]]:
         for name, value in reply.headers
         if name in PASSED_ON and name not in tied and ONE_LINE.fullmatch(value)
     ]
+
+
+def _typed(endpoint: UpstreamEndpoint, body: Spool) -> list[tuple[bytes, bytes]]:
+    """The headers of an endpoint with the content-type of this body."""
+    kept = [(name, value) for name, value in endpoint.headers if name != b"content-type"]
+    return [*kept, (b"content-type", body.content_type)]
 
 
 def _line(what: str, value: str) -> bytes:

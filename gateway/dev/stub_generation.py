@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.dev.stub_media import Heard, heard_in
+from gateway.dev.stub_heard import Heard, heard_in
 from gateway.dev.stub_script import Script
 from metering import tokens
 

@@ -1,103 +1,178 @@
-"""
-What the stub OpenAI bills for images, speech, files and searches of a chat completion.
-
-It counts in another way than the gateway does: images by the documented figures of their
-models, speech by the seconds that its header amounts to.
-"""
+"""What the stub's calls with pictures and sound have alike: a body of parts, a reply, its bill."""
 
 from __future__ import annotations
 
-import base64
+import asyncio
+import json
 import re
-import struct
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from metering import tokens
+from gateway.dev import stub_replies as replies
+from gateway.dev.stub_asked import Asked, Received
+from gateway.dev.stub_refused import Refused
+from gateway.dev.stub_script import Script
+from gateway.dev.stub_server import close_connection
 
-_USUAL_IMAGE, _LOW_IMAGE = 765, 85
-_PDF_PAGE = 1_500
-_SEARCHES = re.compile(r"-search(-|$)")
+_BOUNDARY = re.compile(rb'boundary="?([^";]+)"?')
+_NAME = re.compile(r'[ ;]name="?([^";]+)"?')
 
 
 @dataclass(frozen=True)
-class Heard:
-    """The parts of a prompt beside its texts, in tokens, and how often the web is searched."""
+class Parts:
+    """A body of several parts, cut at its boundary."""
 
-    images: int = 0
-    audio: int = 0
-    files: int = 0
-    searches: int = 0
-    speaks: bool = False
-    predicted: int = 0
-
-    @property
-    def tokens(self) -> int:
-        """All of it that is input."""
-        return self.images + self.audio + self.files
+    fields: dict[str, Any]
+    files: list[tuple[str, bytes]]
 
 
-def heard_in(fields: Mapping[str, Any], *, worst: bool) -> Heard:
+def read_json(request: Received) -> dict[str, Any]:
     """
-    What a call carries.
+    The fields of a JSON body.
 
-    Args:
-        worst: Bill the most that OpenAI's documents allow for each image and each second,
-            and a prediction as if all of it had been rejected.
+    Raises:
+        Refused: It is no object, or names no model.
     """
-    model = str(fields["model"])
-    parts = list(_parts(fields))
-    searching = fields.get("web_search_options") is not None or _SEARCHES.search(model)
-    return Heard(
-        images=sum(_image(part["image_url"], model, worst=worst) for part in parts
-                   if part["type"] == "image_url"),
-        audio=sum(_audio(part["input_audio"], worst=worst) for part in parts
-                  if part["type"] == "input_audio"),
-        files=sum(_file(part["file"], model) for part in parts if part["type"] == "file"),
-        searches=1 if searching else 0,
-        speaks="audio" in (fields.get("modalities") or ()),
-        predicted=_predicted(fields) if worst else 0,
-    )  # fmt: skip
+    try:
+        fields = json.loads(request.body)
+    except ValueError:
+        raise Refused(400, "We could not parse the JSON body of your request.") from None
+    if not isinstance(fields, dict) or not isinstance(fields.get("model"), str):
+        raise Refused(400, "you must provide a model parameter", param="model")
+    return fields
 
 
-def _parts(fields: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    for message in fields["messages"]:
-        content = message.get("content")
-        if isinstance(content, list):
-            yield from (part for part in content if isinstance(part, dict) and "type" in part)
+def read_parts(request: Received) -> Parts:
+    """
+    The parts of a multipart body; the last one of a name is taken.
+
+    Raises:
+        Refused: It is none, or names no model.
+    """
+    found = _BOUNDARY.search(request.header(b"content-type"))
+    if found is None:
+        raise Refused(400, "Could not parse multipart form")
+    fields: dict[str, Any] = {}
+    files: list[tuple[str, bytes]] = []
+    # The first piece is empty, the last one is what stands behind the end.
+    for piece in (b"\r\n" + request.body).split(b"\r\n--" + found[1])[1:-1]:
+        head, _, data = piece.removeprefix(b"\r\n").partition(b"\r\n\r\n")
+        text = head.decode("utf-8", "replace")
+        name = _NAME.search(text)
+        if name is None:
+            raise Refused(400, "Could not parse multipart form")
+        if "filename" in text:
+            files.append((name[1], data))
+        elif name[1].endswith("[]"):
+            fields.setdefault(name[1], []).append(data.decode())
+        else:
+            fields[name[1]] = data.decode()
+    if "model" not in fields:
+        raise Refused(400, "you must provide a model parameter", param="model")
+    return Parts(fields, files)
 
 
-def _image(image: Mapping[str, Any], model: str, *, worst: bool) -> int:
-    low = image.get("detail") == "low"
-    if not worst:
-        return _LOW_IMAGE if low else _USUAL_IMAGE
-    if "4o-mini" in model:
-        return 2_833 if low else 2_833 + 8 * 5_667
-    # 256 patches, or 10,000 of the detail "original", times the dearest factor.
-    return -(-256 * 246 // 100) if low else 10_000 * 246 // 100
+class MediaReply:
+    """One reply on its way: what the script says of every call is done here."""
+
+    def __init__(self, asked: Asked, *, endpoint: str, model: str, streamed: bool) -> None:
+        self.script: Script = asked.next_script()
+        self._asked = asked
+        self._endpoint = endpoint
+        self._model = model
+        self._streamed = streamed
+
+    async def begins(self) -> bool:
+        """Wait and fail as told; whether the call is to be answered."""
+        script = self.script
+        if script.gate is not None:
+            await script.gate.wait()
+        if script.latency_s:
+            await asyncio.sleep(script.latency_s)
+        if script.status != 200:
+            body = script.body or replies.error(script.status, code=script.code)
+            await self.whole(body, status=script.status)
+            return False
+        return True
+
+    async def ends_early(self, usage: dict[str, Any], units: dict[str, int]) -> bool:
+        """Hang or hang up as told; whether that was the end of it."""
+        script = self.script
+        if not (script.closes or script.hangs):
+            return False
+        self.bill(usage, units, cut=True)
+        if script.hangs:
+            while (await self._asked.receive())["type"] != "http.disconnect":
+                pass
+        close_connection(self._asked.scope)
+        return True
+
+    def bill(self, usage: dict[str, Any], units: dict[str, int], *, cut: bool = False) -> None:
+        """Charge for it."""
+        if cut and not self.script.bills_cut:
+            return
+        self._asked.bills.add(
+            transaction=self._asked.transaction,
+            model=self._model,
+            tier="default",
+            usage=usage,
+            streamed=self._streamed,
+            cut=cut,
+            endpoint=self._endpoint,
+            units={unit: count for unit, count in units.items() if count},
+        )
+
+    async def whole(
+        self, body: bytes, *, status: int = 200, content_type: bytes = b"application/json"
+    ) -> None:
+        """Send a reply in one piece; cut in its middle when told so."""
+        breaks = self.script.breaks_after is not None and status == 200
+        await self._start(status, content_type, len(body))
+        if breaks:
+            await self._send(body[: len(body) // 2], more=True)
+            close_connection(self._asked.scope)
+            return
+        await self._send(body, more=False)
+
+    async def stream(
+        self,
+        pieces: list[bytes],
+        content_type: bytes,
+        usage: dict[str, Any],
+        units: dict[str, int],
+        last: bytes = b"",
+    ) -> None:
+        """Send piece by piece; billed after the last one and before `last`, which tells it."""
+        await self._start(200, content_type)
+        for sent, piece in enumerate(pieces):
+            if sent == self.script.breaks_after:
+                self.bill(usage, units, cut=True)
+                close_connection(self._asked.scope)
+                return
+            if self.script.between is not None:
+                await self.script.between.wait()
+            await asyncio.sleep(self.script.delay_s)
+            await self._send(piece, more=True)
+        self.bill(usage, units)
+        if self.script.before_usage is not None:
+            await self.script.before_usage.wait()
+        await self._send(last, more=False)
+
+    async def _start(self, status: int, content_type: bytes, length: int | None = None) -> None:
+        scripted = {name.lower() for name, _ in self.script.headers}
+        headers = [pair for pair in replies.headers(content_type) if pair[0] not in scripted]
+        headers += self.script.headers
+        if length is not None:
+            headers.append((b"content-length", b"%d" % length))
+        start = {"type": "http.response.start", "status": status, "headers": headers}
+        await self._asked.send(start)
+
+    async def _send(self, data: bytes, *, more: bool) -> None:
+        body = {"type": "http.response.body", "body": data, "more_body": more}
+        await self._asked.send(body)
 
 
-def _audio(audio: Mapping[str, Any], *, worst: bool) -> int:
-    """10 tokens a second, and twice as many at the worst; what is no WAV has 1 second."""
-    data = base64.b64decode(audio["data"])
-    seconds = 1.0
-    if data[:4] == b"RIFF":
-        _, channels, rate, _, _, bits = struct.unpack_from("<HHIIHH", data, 20)
-        seconds = (len(data) - 44) / (rate * channels * (bits // 8))
-    return int(seconds * (20 if worst else 10))
-
-
-def _file(file: Mapping[str, Any], model: str) -> int:
-    data = file.get("file_data")
-    if data is None or not data.startswith("data:text/"):
-        return _PDF_PAGE
-    text = base64.b64decode(data.partition(",")[2]).decode()
-    return tokens.count(text, tokens.encoding_for(model))
-
-
-def _predicted(fields: Mapping[str, Any]) -> int:
-    content = (fields.get("prediction") or {}).get("content") or ""
-    if isinstance(content, list):
-        content = "".join(part["text"] for part in content)
-    return len(content.encode())
+def event(body: dict[str, Any]) -> bytes:
+    """One server-sent event, with its type twice as OpenAI sends it."""
+    text = json.dumps(body, separators=(",", ":"), ensure_ascii=False)
+    return f"event: {body['type']}\ndata: {text}\n\n".encode()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.dev import stub_responses
+from gateway.dev import stub_audio, stub_images, stub_responses
 from gateway.dev.stub_asked import Answer
 from gateway.dev.stub_completions import completions
 from gateway.dev.stub_embeddings import embeddings
@@ -15,5 +15,7 @@ ROUTES: dict[tuple[str, str], Answer] = {
     ("POST", "/v1/completions"): completions,
     ("POST", "/v1/embeddings"): embeddings,
     ("POST", "/v1/moderations"): moderations,
+    **stub_audio.ROUTES,
+    **stub_images.ROUTES,
 }
 """(method, path) → who answers it."""

@@ -68,6 +68,8 @@ class Script:
         tells_tool_usage: False: a response does not sum them up in `tool_usage`.
         ends: How a response ends: "completed", "incomplete", "failed", or "error" for an
             error in the middle of a stream.
+        picture_bytes: How long each picture is.
+        seconds: How long an uploaded sound is, or speech; else by its bytes, or its text.
     """
 
     pieces: tuple[str, ...] = FRIENDLY
@@ -103,6 +105,8 @@ class Script:
     containers: int = 0
     tells_tool_usage: bool = True
     ends: str = "completed"
+    picture_bytes: int = 3000
+    seconds: float | None = None
 
 
 def from_call(fields: Mapping[str, Any], script: Script) -> Script:

@@ -1,0 +1,1 @@
+"""Calls that make pictures: their fields, what they may use, and what their replies say."""
