@@ -34,6 +34,7 @@ from gateway.errors import (
     UpgradeRefused,
     UpstreamAccountEmpty,
     UpstreamMisbehaved,
+    UpstreamNotConfigured,
     UpstreamRefusedOurKey,
 )
 from gateway.rate_headers import rate_headers
@@ -111,6 +112,7 @@ TABLE: dict[type[Exception], Said] = {
     UpstreamTimeout: Said(504, _SERVER, "upstream_error", False),
     UpstreamRefusedOurKey: Said(502, _SERVER, "upstream_auth_error", False),
     UpstreamMisbehaved: Said(502, _SERVER, "upstream_error", False),
+    UpstreamNotConfigured: Said(503, _SERVER, "upstream_unavailable", False, 30),
     UpstreamAccountEmpty: Said(503, _SERVER, "upstream_unavailable", True, 30),
     LedgerUnavailable: Said(503, _SERVER, "ledger_unavailable", True, 1),
     LedgerCorrupt: Said(503, _SERVER, "ledger_unavailable", True, 1),

@@ -22,6 +22,7 @@ What a caller can be told instead of an answer; `error_replies.py` says how.
     ├── UpstreamRefusedOurKey   502   never the caller's fault
     ├── UpstreamMisbehaved      502
     ├── UpstreamAccountEmpty    503
+    ├── UpstreamNotConfigured   503   the business's own one is not in the settings
     └── Overloaded              503
 
 Errors of the floors below (`metering.errors`, `storage.errors`, `gateway.upstream_errors`)
@@ -130,6 +131,10 @@ class UpstreamMisbehaved(GatewayError):
 
 class UpstreamAccountEmpty(GatewayError):
     """The gateway's own account at OpenAI has no money left."""
+
+
+class UpstreamNotConfigured(GatewayError):
+    """The business has an upstream key of its own, and the settings do not."""
 
 
 class Overloaded(GatewayError):

@@ -32,6 +32,7 @@ from gateway.settings import Settings
 from gateway.settings_tariff import tariff_of
 from gateway.stores import Ledger, Stores, secret
 from gateway.upstream import Upstream
+from gateway.upstreams import Upstreams
 from metering.rates import RateCard
 from metering.tariff import Tariff
 from storage.calls import Calls
@@ -75,6 +76,26 @@ async def open_pricing(settings: Settings, database: Database) -> Pricing:
     return Pricing(book, tariff, quotes)
 
 
+def make_upstreams(settings: Settings) -> Upstreams:
+    openai = settings.openai
+
+    def upstream(base_url: str, api_key: str) -> Upstream:
+        return Upstream(
+            base_url,
+            api_key,
+            connect_timeout_s=openai.connect_timeout_s,
+            first_byte_timeout_s=openai.first_byte_timeout_s,
+            total_timeout_s=openai.total_timeout_s,
+            max_connections=openai.max_connections,
+        )
+
+    own = {
+        name: upstream(section.base_url or openai.base_url, secret(section.api_key))
+        for name, section in settings.upstreams.items()
+    }
+    return Upstreams(upstream(openai.base_url, secret(openai.api_key)), own)
+
+
 def make_main_path(
     stack: AsyncExitStack,
     settings: Settings,
@@ -84,15 +105,8 @@ def make_main_path(
     loops: Loops,
 ) -> tuple[Intake, Proxy]:
     openai = settings.openai
-    upstream = Upstream(
-        openai.base_url,
-        secret(openai.api_key),
-        connect_timeout_s=openai.connect_timeout_s,
-        first_byte_timeout_s=openai.first_byte_timeout_s,
-        total_timeout_s=openai.total_timeout_s,
-        max_connections=openai.max_connections,
-    )
-    stack.push_async_callback(upstream.close)
+    upstreams = make_upstreams(settings)
+    stack.push_async_callback(upstreams.close)
     access_log = AccessLog(sys.stdout.buffer)
     stack.callback(access_log.flush)
     drains = Drains(within_s=openai.drain_timeout_s, most=openai.drains_max)
@@ -102,7 +116,7 @@ def make_main_path(
         settler=loops.settler,
         backlog=loops.backlog,
         partitions=ledger.partitions,
-        upstream=upstream,
+        upstream=upstreams.shared,
         drains=drains,
     )
     intake = Intake(
@@ -129,7 +143,7 @@ def make_main_path(
             lease_s=settings.holds.lease_s,
             limits=Limits(**settings.limits.model_dump()),
         ),
-        upstream=upstream,
+        upstreams=upstreams,
         settler=loops.settler,
         open_calls=loops.open_calls,
         drains=drains,
@@ -175,6 +189,7 @@ def make_doors(
         business_defaults=BusinessDefaults(
             settings.credits.low_balance_threshold, settings.credits.expires_after_months
         ),
+        upstreams=frozenset(settings.upstreams),
     )
     digests = (settings.admin.token_digest, settings.admin.metrics_token_digest)
     admin = Beside(admin, Door(Scrape(loops.metrics), *digests))

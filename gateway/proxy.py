@@ -31,8 +31,9 @@ from gateway.replays import Recording, Replays, check_in_time
 from gateway.reply import Reply, figure_comment, figure_headers, held_headers
 from gateway.settlement import Settlement
 from gateway.tally import Tally
-from gateway.upstream import Upstream, UpstreamEndpoint, UpstreamReply, reply_headers
+from gateway.upstream import UpstreamReply, reply_headers
 from gateway.upstream_answers import ERROR_BODY_MOST_BYTES, our_fault, without_ours
+from gateway.upstreams import Upstreams
 from storage.ids import new_id
 
 log = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ class Proxy:
         intake: Intake,
         quotes: Quotes,
         holding: Holding,
-        upstream: Upstream,
+        upstreams: Upstreams,
         settler: Settler,
         open_calls: OpenCalls,
         drains: Drains,
@@ -65,7 +66,7 @@ class Proxy:
         self._intake = intake
         self._quotes = quotes
         self._holding = holding
-        self._upstream = upstream
+        self._upstreams = upstreams
         self._settler = settler
         self._open_calls = open_calls
         self._drains = drains
@@ -73,7 +74,6 @@ class Proxy:
         self._access_log = access_log
         self._tally = tally
         self._out_of_credits_status = out_of_credits_status
-        self._endpoints: dict[str, UpstreamEndpoint] = {}
 
     async def __call__(
         self, scope: dict[str, Any], receive: Receive, send: Send, endpoint: Endpoint
@@ -123,8 +123,10 @@ class Proxy:
         asked_ms = metered.elapsed_ms()
         metered.sent = True
         metered.asked_at = monotonic()
-        reply = await self._upstream.open(
-            self._endpoint(endpoint), metered.quote.body, transaction_id=metered.id
+        reply = await self._upstreams.of(metered.holder).open(
+            self._upstreams.endpoint(metered.holder, endpoint.method, endpoint.path),
+            metered.quote.body,
+            transaction_id=metered.id,
         )
         async with reply:
             metered.upstream_request_id = _text(reply.header(b"x-request-id"))
@@ -237,13 +239,6 @@ class Proxy:
         if metered is not None and metered.hold is not None:
             said.headers.append((b"x-transaction-id", metered.id.encode()))
         await answer.tell(said, request_id=metered.id if metered else new_id())
-
-    def _endpoint(self, endpoint: Endpoint) -> UpstreamEndpoint:
-        found = self._endpoints.get(endpoint.name)
-        if found is None:
-            found = self._upstream.endpoint(endpoint.method, endpoint.path)
-            self._endpoints[endpoint.name] = found
-        return found
 
     def _write_line(self, endpoint: Endpoint, metered: MeteredCall | None, answer: Reply) -> None:
         line: dict[str, Any] = {
