@@ -28,6 +28,7 @@ from gateway.errors import (
     ModelNotAllowed,
     ModelUnknown,
     NotAuthenticated,
+    ObjectUnknown,
     Overloaded,
     PathUnknown,
     RequestRefused,
@@ -83,6 +84,7 @@ TABLE: dict[type[Exception], Said] = {
     PathUnknown: Said(404, _INVALID, "unknown_url", False),
     ModelUnknown: Said(404, _INVALID, "model_not_found", False),
     GenerationUnknown: Said(404, _INVALID, "generation_not_found", False),
+    ObjectUnknown: Said(404, _INVALID, "not_found", False),
     GenerationPending: Said(404, _INVALID, "generation_pending", True, 1),
     MethodNotAllowed: Said(405, _INVALID, "method_not_allowed", False),
     BodyTooLarge: Said(413, _INVALID, "body_too_large", False),
@@ -167,7 +169,7 @@ def reply_to(error: Exception, *, out_of_credits_status: int = 402) -> ErrorRepl
             "message": message,
             "type": said.type,
             "param": _param(error),
-            "code": said.code,
+            "code": error.code if isinstance(error, ObjectUnknown) else said.code,
             **_metadata(error),
         }
     }

@@ -11,6 +11,7 @@ What a caller can be told instead of an answer; `error_replies.py` says how.
     ├── ModelUnknown            404   GET /v1/models/{model}
     ├── GenerationUnknown       404   GET /v1/generation
     ├── GenerationPending       404   the same, to be asked again
+    ├── ObjectUnknown           404   it is not the caller's, or never was
     ├── MethodNotAllowed        405
     ├── BodyTooLarge            413
     ├── EncodingNotAccepted     415
@@ -79,6 +80,19 @@ class GenerationUnknown(GatewayError):
 
 class GenerationPending(GatewayError):
     """The call has not been settled yet."""
+
+
+class ObjectUnknown(GatewayError):
+    """
+    An object of OpenAI's that this business does not have.
+
+    Attributes:
+        code: As OpenAI says it of an id that it does not know; often none.
+    """
+
+    def __init__(self, message: str, *, param: str | None, code: str | None) -> None:
+        super().__init__(message, param=param)
+        self.code = code
 
 
 class MethodNotAllowed(GatewayError):

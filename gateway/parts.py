@@ -21,6 +21,7 @@ from gateway.health import Health
 from gateway.holding import Holding
 from gateway.intake import Intake
 from gateway.loops import Loops
+from gateway.owning import Owning
 from gateway.portal.routes import Portal
 from gateway.price_book import PriceBook
 from gateway.proxy import Proxy
@@ -119,9 +120,11 @@ def make_main_path(
         upstream=upstreams.shared,
         drains=drains,
     )
+    owning = Owning(stores.database, upstreams)
     intake = Intake(
         authenticate=loops.authenticate,
         quotes=pricing.quotes,
+        owning=owning,
         admits=loops.backlog.admits,
         body_max_bytes=settings.server.body_max_bytes,
     )
@@ -134,6 +137,7 @@ def make_main_path(
     proxy = Proxy(
         intake=intake,
         quotes=pricing.quotes,
+        owning=owning,
         holding=Holding(
             balances=ledger.balances,
             accounts=ledger.accounts,

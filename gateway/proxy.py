@@ -24,6 +24,7 @@ from gateway.intake import Intake
 from gateway.long_reply import LongReply
 from gateway.metered_call import MeteredCall
 from gateway.open_calls import OpenCall, OpenCalls
+from gateway.owning import Owning
 from gateway.quote import Quotes
 from gateway.read_call import ClientLeft
 from gateway.relay import Drains, Receive, Send, relay_stream
@@ -34,6 +35,7 @@ from gateway.tally import Tally
 from gateway.upstream import UpstreamReply, reply_headers
 from gateway.upstream_answers import ERROR_BODY_MOST_BYTES, our_fault, without_ours
 from gateway.upstreams import Upstreams
+from gateway.withheld import withheld
 from storage.ids import new_id
 
 log = logging.getLogger(__name__)
@@ -53,6 +55,7 @@ class Proxy:
         *,
         intake: Intake,
         quotes: Quotes,
+        owning: Owning,
         holding: Holding,
         upstreams: Upstreams,
         settler: Settler,
@@ -65,6 +68,7 @@ class Proxy:
     ) -> None:
         self._intake = intake
         self._quotes = quotes
+        self._owning = owning
         self._holding = holding
         self._upstreams = upstreams
         self._settler = settler
@@ -133,7 +137,8 @@ class Proxy:
             if not 200 <= reply.status < 300:
                 await self._pass_error(reply, metered, answer)
             elif reply.header(b"content-type").startswith(b"text/event-stream"):
-                await self._pass_stream(reply, metered, answer, asked_ms)
+                async with withheld(answer, metered, self._owning):
+                    await self._pass_stream(reply, metered, answer, asked_ms)
             else:
                 await self._pass_json(reply, metered, answer, asked_ms)
 
@@ -148,6 +153,8 @@ class Proxy:
         metered.http_status = reply.status
         metered.delivered = True
         if body is None:
+            metered.reader.upstream_id = long.id()
+            await self._own(metered)
             await answer.start(reply.status, [*reply_headers(reply), *held_headers(metered)])
             metered.reader.feed_json(await long.pass_on(answer.send))
             metered.complete = metered.reader.error is None
@@ -155,6 +162,7 @@ class Proxy:
             await answer.end(b"")
             return
         metered.reader.feed_json(body)
+        await self._own(metered)
         metered.complete = metered.reader.error is None
         await self._settle_now(metered)
         overhead_ms = metered.elapsed_ms() - answered_ms + asked_ms
@@ -173,12 +181,19 @@ class Proxy:
         await relay_stream(reply, answer.send, metered)
         assert metered.reader is not None
         last = metered.reader.finish()
+        if self._owning.keeps(metered):
+            await self._owning.note_tokens(metered)
         if metered.quote.labels.figures_in_stream:
             await self._settle_now(metered)
             last += figure_comment(metered)
         else:
             self._settle(metered)
         await answer.end(last)
+
+    async def _own(self, metered: MeteredCall) -> None:
+        """Write down whose the reply is, before anything of it leaves."""
+        if self._owning.keeps(metered):
+            await self._owning.keep(metered)
 
     async def _pass_error(self, reply: UpstreamReply, metered: MeteredCall, answer: Reply) -> None:
         """An answer that is no reply: about the call it is passed on, about us it is not."""
