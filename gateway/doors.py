@@ -12,10 +12,12 @@ from typing import Any
 from msgspec.json import encode
 from starlette.types import ASGIApp
 
+from gateway import objects
 from gateway.authenticate import Authenticate
 from gateway.endpoints import METERED, PREFIX, refuse, refuse_upgrade
 from gateway.error_replies import ErrorReply, reply_to
 from gateway.errors import PathUnknown, RequestRefused
+from gateway.object_calls import ObjectCalls
 from gateway.portal.routes import Asking, Portal
 from gateway.proxy import Proxy
 from gateway.read_call import ClientLeft
@@ -43,6 +45,7 @@ class Doors:
         self,
         *,
         proxy: Proxy,
+        object_calls: ObjectCalls,
         authenticate: Authenticate,
         portal: Portal,
         admin: ASGIApp | None,
@@ -51,6 +54,7 @@ class Doors:
         tally: Tally,
     ) -> None:
         self._proxy = proxy
+        self._objects = object_calls
         self._authenticate = authenticate
         self._portal = portal
         self._admin = admin
@@ -81,10 +85,13 @@ class Doors:
         try:
             if any(name == b"upgrade" for name, _ in headers):
                 raise refuse_upgrade(path)
+            if (found := objects.find(scope["method"], path)) is not None:
+                await self._objects(scope, receive, send, *found)
+                return
             holder = await self._authenticate(headers)
             answer = self._portal.find(scope["method"], path)
             if answer is None:
-                raise refuse(scope["method"], path)
+                raise refuse(scope["method"], path, methods=objects.methods_of(path))
             said = await answer(Asking(holder, scope["query_string"], headers, receive))
         except ClientLeft:
             return
@@ -120,7 +127,8 @@ OTHERS = frozenset({"/healthz", "/readyz"})
 
 def _unknown(method: str, path: str) -> Exception:
     with_prefix = f"{PREFIX}{path}"
-    if not isinstance(refuse(method, with_prefix), PathUnknown):
+    served = objects.methods_of(with_prefix)
+    if not isinstance(refuse(method, with_prefix, methods=served), PathUnknown):
         return PathUnknown(
             f"there is no {path} here; did you mean {with_prefix}? The base URL ends in {PREFIX}"
         )

@@ -35,7 +35,14 @@ from storage.owners import Owned
 log = logging.getLogger(__name__)
 
 ALL_SWITCHES = frozenset(SWITCHES)
-_DELETED_AT = {"resp": "/responses/", "chatcmpl": "/chat/completions/"}
+_DELETED_AT = {
+    "resp": "/responses/",
+    "chatcmpl": "/chat/completions/",
+    "conv": "/conversations/",
+    "file": "/files/",
+    "vs": "/vector_stores/",
+    "cntr": "/containers/",
+}
 _KINDS = {"resp": "response", "chatcmpl": "completion"}
 
 
@@ -68,20 +75,31 @@ class Owning:
             references = await asyncio.to_thread(references_in, call.fields)
         else:
             references = references_in(call.fields)
-        return await self._judged(call, holder, references) if references else None
+        if not references:
+            return None
+        foreign, found = await self.judge(holder.business, references)
+        _continue(call, found)
+        return foreign
 
-    async def _judged(self, call: Call, holder: KeyHolder, references: References) -> Named | None:
+    async def judge(
+        self, business: str, references: References
+    ) -> tuple[Named | None, dict[str, Owned]]:
+        """
+        Look up what a body names; items that come back whole lose an id that is not ours.
+
+        Returns:
+            The first id that is not the business's, and all that are.
+        """
         ids = {named.id for named in references.named}
         ids.update(item["id"] for item in references.echoed)
-        found = await self.owned(holder.business, ids)
+        found = await self.owned(business, ids)
         for item in references.echoed:
             if item["id"] not in found:
                 del item["id"]
         for named in references.named:
             if named.id not in found or not _fits(found[named.id], named):
-                return named
-        _continue(call, found)
-        return None
+                return named, found
+        return None, found
 
     async def owned(self, business: str, ids: Iterable[str]) -> dict[str, Owned]:
         """
@@ -117,8 +135,17 @@ class Owning:
             RecordsUnavailable: It could not; nothing is forwarded then.
         """
         if call.stores and holder.upstream is None:
-            async with self._database.read() as connection:
-                await connection.execute(text("SELECT 1"))
+            await self.ready()
+
+    async def ready(self) -> None:
+        """
+        Make sure that SQL answers.
+
+        Raises:
+            RecordsUnavailable
+        """
+        async with self._database.read() as connection:
+            await connection.execute(text("SELECT 1"))
 
     def keeps(self, metered: MeteredCall) -> bool:
         """Whether OpenAI keeps something of the reply that needs an owner."""
@@ -147,7 +174,7 @@ class Owning:
         except RecordsUnavailable:
             # What is withheld is not charged, and the caller is told another status.
             metered.delivered, metered.http_status = False, None
-            await self._delete_again(metered, reader.upstream_id)
+            await self.delete_at_openai(metered.holder, reader.upstream_id)
             raise
 
     async def add(self, objects: list[Owned]) -> None:
@@ -193,12 +220,13 @@ class Owning:
         except RecordsUnavailable as error:
             log.warning("tokens_not_noted", extra={"id": metered.id, "error": str(error)[:200]})
 
-    async def _delete_again(self, metered: MeteredCall, id: str) -> None:
-        log.error("object_without_owner", extra={"id": metered.id, "object": id})
+    async def delete_at_openai(self, holder: KeyHolder, id: str) -> None:
+        """Delete again what could not be given an owner; it is said in the log either way."""
+        log.error("object_without_owner", extra={"business": holder.business, "object": id})
         path = _DELETED_AT.get(_prefix(id))
         if path is None or not id.replace("_", "").replace("-", "").isalnum():
             return
-        upstream = self._upstreams.of(metered.holder)
+        upstream = self._upstreams.of(holder)
         try:
             endpoint = upstream.endpoint("DELETE", path + id)
             async with await upstream.open(endpoint, b"", transaction_id=new_id()) as reply:

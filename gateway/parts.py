@@ -16,11 +16,13 @@ from gateway.admin.door import Door
 from gateway.admin.routes import build_admin
 from gateway.doors import Doors
 from gateway.endpoints import METERS
+from gateway.free_rates import FreeRates
 from gateway.gauges import watch
 from gateway.health import Health
 from gateway.holding import Holding
 from gateway.intake import Intake
 from gateway.loops import Loops
+from gateway.object_calls import ObjectCalls
 from gateway.owning import Owning
 from gateway.portal.routes import Portal
 from gateway.price_book import PriceBook
@@ -104,7 +106,7 @@ def make_main_path(
     ledger: Ledger,
     pricing: Pricing,
     loops: Loops,
-) -> tuple[Intake, Proxy]:
+) -> tuple[Intake, Proxy, ObjectCalls]:
     openai = settings.openai
     upstreams = make_upstreams(settings)
     stack.push_async_callback(upstreams.close)
@@ -158,7 +160,16 @@ def make_main_path(
         access_log=access_log,
         out_of_credits_status=settings.credits.out_of_credits_status,
     )
-    return intake, proxy
+    object_calls = ObjectCalls(
+        authenticate=loops.authenticate,
+        owning=owning,
+        upstreams=upstreams,
+        rates=FreeRates(settings.limits.requests_per_minute),
+        access_log=access_log,
+        tally=loops.metrics.tally,
+        body_max_bytes=settings.server.body_max_bytes,
+    )
+    return intake, proxy, object_calls
 
 
 def make_doors(
@@ -167,9 +178,9 @@ def make_doors(
     ledger: Ledger,
     pricing: Pricing,
     loops: Loops,
-    main_path: tuple[Intake, Proxy],
+    main_path: tuple[Intake, Proxy, ObjectCalls],
 ) -> Parts:
-    intake, proxy = main_path
+    intake, proxy, object_calls = main_path
     portal = Portal(
         balances=ledger.balances,
         accounts=ledger.accounts,
@@ -199,6 +210,7 @@ def make_doors(
     admin = Beside(admin, Door(Scrape(loops.metrics), *digests))
     doors = Doors(
         proxy=proxy,
+        object_calls=object_calls,
         authenticate=loops.authenticate,
         portal=portal,
         admin=None if settings.admin.port else admin,

@@ -179,25 +179,36 @@ class Upstream:
     def __repr__(self) -> str:
         return f"<Upstream {self._base_url}>"
 
-    def endpoint(self, method: str, path: str) -> UpstreamEndpoint:
+    def endpoint(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: str = "",
+        accept: bytes = b"application/json, text/event-stream",
+        content_type: bytes | None = b"application/json",
+    ) -> UpstreamEndpoint:
         """
         What of the requests to one endpoint never changes.
 
         Args:
             path: Below the base URL, as in "/chat/completions".
+            query: Encoded already; without the question mark.
+            content_type: None where there is no body.
         """
         assert path.startswith("/"), path
         assert ".." not in path, path
-        url = httpx2.URL(self._base_url + path)
-        headers = (
+        url = httpx2.URL(self._base_url + path + (f"?{query}" if query else ""))
+        headers: tuple[tuple[bytes, bytes], ...] = (
             (b"host", url.netloc),
             (b"authorization", self._authorization),
             (b"user-agent", USER_AGENT),
-            (b"accept", b"application/json, text/event-stream"),
+            (b"accept", accept),
             # A reply that is packed could not be metered while it is passed on.
             (b"accept-encoding", b"identity"),
-            (b"content-type", b"application/json"),
         )
+        if content_type is not None:
+            headers += ((b"content-type", content_type),)
         return UpstreamEndpoint(method, url, headers)
 
     async def open(
