@@ -37,10 +37,14 @@ class Objects:
     What was made, by id; whoever knows an id has the object.
 
     A test can put objects here itself (`put`), as if a call had made them.
+
+    Attributes:
+        headers: That every reply has besides.
     """
 
     def __init__(self) -> None:
         self.kept: dict[str, Object] = {}
+        self.headers: list[tuple[bytes, bytes]] = []
 
     def put(self, noun: str, **fields: Any) -> str:
         """Make an object; its id."""
@@ -55,6 +59,7 @@ class Objects:
         method = asked.request.method
         if found is None or (method == "POST" and found[2] is None and found[1] not in _MADE):
             return False
+        asked.scope.setdefault("state", {})["headers"] = self.headers
         noun, id, below, sub, last = found.groups()
         if id is None:
             said = self._all(noun) if method == "GET" else self._made(noun, asked)
@@ -134,7 +139,8 @@ async def _send(asked: Asked, status: int, said: Object) -> None:
 async def _send_bytes(
     asked: Asked, status: int, body: bytes, content_type: bytes = b"application/json"
 ) -> None:
-    headers = [*replies.headers(content_type), (b"content-length", b"%d" % len(body))]
+    more = asked.scope["state"].get("headers", [])
+    headers = [*replies.headers(content_type), (b"content-length", b"%d" % len(body)), *more]
     if content_type == b"application/octet-stream":
         headers.append((b"content-disposition", b'attachment; filename="a.bin"'))
     await asked.send({"type": "http.response.start", "status": status, "headers": headers})

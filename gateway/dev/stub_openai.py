@@ -189,7 +189,8 @@ async def _read(scope: Scope, receive: Receive) -> Received:
         message = await receive()
         parts.append(message.get("body", b""))
         more = message.get("more_body", False)
-    return Received(scope["method"], scope["path"], list(scope["headers"]), b"".join(parts))
+    body, path = b"".join(parts), scope["path"]
+    return Received(scope["method"], path, list(scope["headers"]), body, scope["query_string"])
 
 
 async def _send_json(send: Send, status: int, body: bytes) -> None:
