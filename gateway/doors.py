@@ -24,6 +24,7 @@ from gateway.read_call import ClientLeft
 from gateway.relay import Receive, Send
 from gateway.scrape import PATH as METRICS
 from gateway.tally import Tally
+from gateway.tool_intake import tool_endpoint
 from storage.ids import new_id
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ class Doors:
     Sends every request to whom it concerns, and refuses the rest in OpenAI's envelope.
 
     Args:
+        tools: The main path of what is billed by the use, without a model.
         portal: What the gateway answers itself under /v1.
         others: The Starlette app for what is neither /v1 nor /admin.
         allowed_hosts: Host names to listen to; empty for all.
@@ -45,6 +47,7 @@ class Doors:
         self,
         *,
         proxy: Proxy,
+        tools: Proxy,
         object_calls: ObjectCalls,
         authenticate: Authenticate,
         portal: Portal,
@@ -54,6 +57,7 @@ class Doors:
         tally: Tally,
     ) -> None:
         self._proxy = proxy
+        self._tools = tools
         self._objects = object_calls
         self._authenticate = authenticate
         self._portal = portal
@@ -86,7 +90,7 @@ class Doors:
             if any(name == b"upgrade" for name, _ in headers):
                 raise refuse_upgrade(path)
             if (found := objects.find(scope["method"], path)) is not None:
-                await self._objects(scope, receive, send, *found)
+                await self._serve_object(scope, receive, send, *found)
                 return
             holder = await self._authenticate(headers)
             answer = self._portal.find(scope["method"], path)
@@ -103,6 +107,20 @@ class Doors:
             await _send(send, reply)
             return
         await _send(send, ErrorReply(200, [(b"content-type", b"application/json")], encode(said)))
+
+    async def _serve_object(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        operation: objects.ObjectOperation,
+        ids: dict[str, str],
+    ) -> None:
+        if operation in objects.PRICED:
+            endpoint = tool_endpoint(operation, ids, scope["query_string"])
+            await self._tools(scope, receive, send, endpoint)
+        else:
+            await self._objects(scope, receive, send, operation, ids)
 
     async def _serve_admin(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._admin is None:

@@ -89,9 +89,9 @@ class ObjectCalls:
         try:
             headers = list(scope["headers"])  # Trailers would be appended to the server's list.
             holder = await self._authenticate(headers)
-            self._admit(holder, operation)
+            self.admit(holder, operation)
             asked = await self._read(operation, ids, scope["query_string"], headers, receive)
-            await self._judge(asked, holder)
+            await self.judge(asked, holder)
             if operation.lists and holder.upstream is None:
                 page = await self._lists.page(operation, asked.query, holder)
                 await answer.reply(200, _own_headers(id), page)
@@ -104,7 +104,14 @@ class ObjectCalls:
         finally:
             self._note(operation, holder, answer, id, began)
 
-    def _admit(self, holder: KeyHolder, operation: ObjectOperation) -> None:
+    def admit(self, holder: KeyHolder, operation: ObjectOperation) -> None:
+        """
+        See that the business and its key may do this, and not too often.
+
+        Raises:
+            BusinessSuspended, EndpointNotAllowed, EndpointNotSupported, Limited,
+            UpstreamNotConfigured
+        """
         if holder.business_status != "active":
             raise BusinessSuspended("this business is suspended; ask the operator")
         if holder.scopes.endpoints and operation.name not in holder.scopes.endpoints:
@@ -129,7 +136,7 @@ class ObjectCalls:
             return await asyncio.to_thread(read_asked, operation, ids, query, headers, body)
         return read_asked(operation, ids, query, headers, body)
 
-    async def _judge(self, asked: ObjectAsked, holder: KeyHolder) -> None:
+    async def judge(self, asked: ObjectAsked, holder: KeyHolder) -> None:
         """Every id must be the business's; OpenAI keeps those of one with its own key apart."""
         if holder.upstream is not None:
             return

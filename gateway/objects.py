@@ -209,7 +209,25 @@ def _containers() -> Iterator[ObjectOperation]:
 
 
 OBJECTS = tuple(_operations())
-"""Every operation on objects that is served."""
+"""Every operation on objects that is served and costs nothing."""
+
+
+def _priced() -> Iterator[ObjectOperation]:
+    yield ObjectOperation(
+        "containers.create", "POST", "/containers", frozenset({"containers"}),
+        fields=frozenset({"name", "expires_after", "file_ids", "memory_limit"}),
+    )  # fmt: skip
+    yield ObjectOperation(
+        "vector_stores.search", "POST", "/vector_stores/{vector_store_id}/search",
+        frozenset({"vector_stores"}),
+        fields=frozenset(
+            {"query", "filters", "max_num_results", "ranking_options", "rewrite_query"}
+        ),
+    )  # fmt: skip
+
+
+PRICED = tuple(_priced())
+"""Those that OpenAI bills by the use: they go the main path."""
 
 
 def _pattern(template: str) -> re.Pattern[str]:
@@ -220,7 +238,7 @@ def _pattern(template: str) -> re.Pattern[str]:
     return re.compile(PREFIX + "/".join(parts), re.ASCII)
 
 
-_PATTERNS = [(operation, _pattern(operation.path)) for operation in OBJECTS]
+_PATTERNS = [(operation, _pattern(operation.path)) for operation in (*OBJECTS, *PRICED)]
 _FIRST = frozenset(operation.path.split("/")[1] for operation in OBJECTS)
 
 

@@ -17,7 +17,7 @@ from importlib import resources
 from pathlib import Path
 
 from gateway.endpoints import METERED, OWN, REASONS
-from gateway.objects import OBJECTS
+from gateway.objects import OBJECTS, PRICED
 
 BEGIN = "<!-- operations: written by python -m gateway.operations -->"
 END = "<!-- the end of the operations -->"
@@ -32,7 +32,7 @@ class Operation:
     One operation.
 
     Attributes:
-        served: metered, owner, own or refused.
+        served: metered, free, owner, priced, own or refused.
         needs: Switches of which one must be on; empty for none.
         why: The reason of a refusal.
     """
@@ -55,11 +55,12 @@ def _all() -> Iterator[Operation]:
         yield Operation(method, path, kind)
     for method, path in (*OWN, ("GET", "/v1/models/{model}")):
         yield Operation(method, path, "own")
-    for one in OBJECTS:
+    for one in (*OBJECTS, *PRICED):
         path = one.path
         for ours, theirs in _AS_OPENAI_SAYS.items():
             path = path.replace(ours, theirs)
-        yield Operation(one.method, f"/v1{path}", "owner", tuple(sorted(one.switches)))
+        served = "priced" if one in PRICED else "owner"
+        yield Operation(one.method, f"/v1{path}", served, tuple(sorted(one.switches)))
     text = (resources.files("gateway") / "refused_operations.tsv").read_text()
     for row in csv.DictReader(text.splitlines(), delimiter="\t"):
         yield Operation(row["method"], f"/v1{row['path']}", "refused", why=row["reason"])
@@ -70,6 +71,7 @@ _SAID = {
     "free": "free",
     "own": "answered by the gateway, free",
     "owner": "for the owner, free",
+    "priced": "for the owner, metered by the use",
     "refused": "refused",
 }
 

@@ -43,7 +43,7 @@ _DELETED_AT = {
     "vs": "/vector_stores/",
     "cntr": "/containers/",
 }
-_KINDS = {"resp": "response", "chatcmpl": "completion"}
+_KINDS = {"resp": "response", "chatcmpl": "completion", "cntr": "container"}
 
 
 class Owning:

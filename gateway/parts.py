@@ -34,6 +34,7 @@ from gateway.scrape import Beside, Scrape
 from gateway.settings import Settings
 from gateway.settings_tariff import tariff_of
 from gateway.stores import Ledger, Stores, secret
+from gateway.tool_intake import METERS_OF_TOOLS, ToolIntake
 from gateway.upstream import Upstream
 from gateway.upstreams import Upstreams
 from metering.rates import RateCard
@@ -62,6 +63,16 @@ class Parts:
     admin: ASGIApp
 
 
+@dataclass(frozen=True)
+class MainPath:
+    """What serves calls; `tools` those that are billed by the use, `object_calls` free ones."""
+
+    intake: Intake
+    proxy: Proxy
+    tools: Proxy
+    object_calls: ObjectCalls
+
+
 async def open_pricing(settings: Settings, database: Database) -> Pricing:
     tariff = tariff_of(settings)
     shipped = RateCard.load()
@@ -71,7 +82,7 @@ async def open_pricing(settings: Settings, database: Database) -> Pricing:
     quotes = Quotes(
         card=book.card,
         tariff=tariff,
-        meters=METERS,
+        meters={**METERS, **METERS_OF_TOOLS},
         default_max_output_tokens=settings.credits.default_max_output_tokens,
         min_output_tokens=settings.credits.min_output_tokens,
         may_fit=settings.credits.fit == "affordable",
@@ -106,7 +117,7 @@ def make_main_path(
     ledger: Ledger,
     pricing: Pricing,
     loops: Loops,
-) -> tuple[Intake, Proxy, ObjectCalls]:
+) -> MainPath:
     openai = settings.openai
     upstreams = make_upstreams(settings)
     stack.push_async_callback(upstreams.close)
@@ -136,30 +147,6 @@ def make_main_path(
         business_max_bytes=settings.idempotency.business_max_bytes,
         total_max_bytes=settings.idempotency.total_max_bytes,
     )
-    proxy = Proxy(
-        intake=intake,
-        quotes=pricing.quotes,
-        owning=owning,
-        holding=Holding(
-            balances=ledger.balances,
-            accounts=ledger.accounts,
-            spending=ledger.spending,
-            quotes=pricing.quotes,
-            settler=loops.settler,
-            lease_s=settings.holds.lease_s,
-            limits=Limits(**settings.limits.model_dump()),
-        ),
-        upstreams=upstreams,
-        settler=loops.settler,
-        open_calls=loops.open_calls,
-        drains=drains,
-        tally=loops.metrics.tally,
-        replays=Replays(
-            replays, loops.open_calls, reply_max_bytes=settings.idempotency.reply_max_bytes
-        ),
-        access_log=access_log,
-        out_of_credits_status=settings.credits.out_of_credits_status,
-    )
     object_calls = ObjectCalls(
         authenticate=loops.authenticate,
         owning=owning,
@@ -169,7 +156,44 @@ def make_main_path(
         tally=loops.metrics.tally,
         body_max_bytes=settings.server.body_max_bytes,
     )
-    return intake, proxy, object_calls
+    tool_intake = ToolIntake(
+        authenticate=loops.authenticate,
+        quotes=pricing.quotes,
+        owning=owning,
+        admits=loops.backlog.admits,
+        body_max_bytes=settings.server.body_max_bytes,
+        objects=object_calls,
+        card=pricing.book.card,
+        tariff=pricing.tariff,
+    )
+
+    def make_proxy(intake: Intake) -> Proxy:
+        return Proxy(
+            intake=intake,
+            quotes=pricing.quotes,
+            owning=owning,
+            holding=Holding(
+                balances=ledger.balances,
+                accounts=ledger.accounts,
+                spending=ledger.spending,
+                quotes=pricing.quotes,
+                settler=loops.settler,
+                lease_s=settings.holds.lease_s,
+                limits=Limits(**settings.limits.model_dump()),
+            ),
+            upstreams=upstreams,
+            settler=loops.settler,
+            open_calls=loops.open_calls,
+            drains=drains,
+            tally=loops.metrics.tally,
+            replays=Replays(
+                replays, loops.open_calls, reply_max_bytes=settings.idempotency.reply_max_bytes
+            ),
+            access_log=access_log,
+            out_of_credits_status=settings.credits.out_of_credits_status,
+        )
+
+    return MainPath(intake, make_proxy(intake), make_proxy(tool_intake), object_calls)
 
 
 def make_doors(
@@ -178,14 +202,13 @@ def make_doors(
     ledger: Ledger,
     pricing: Pricing,
     loops: Loops,
-    main_path: tuple[Intake, Proxy, ObjectCalls],
+    main_path: MainPath,
 ) -> Parts:
-    intake, proxy, object_calls = main_path
     portal = Portal(
         balances=ledger.balances,
         accounts=ledger.accounts,
         calls=Calls(stores.database, stores.redis, ledger.partitions),
-        intake=intake,
+        intake=main_path.intake,
         quotes=pricing.quotes,
         card=pricing.book.card,
         tariff=pricing.tariff,
@@ -209,8 +232,9 @@ def make_doors(
     digests = (settings.admin.token_digest, settings.admin.metrics_token_digest)
     admin = Beside(admin, Door(Scrape(loops.metrics), *digests))
     doors = Doors(
-        proxy=proxy,
-        object_calls=object_calls,
+        proxy=main_path.proxy,
+        tools=main_path.tools,
+        object_calls=main_path.object_calls,
         authenticate=loops.authenticate,
         portal=portal,
         admin=None if settings.admin.port else admin,

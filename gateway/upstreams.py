@@ -16,6 +16,9 @@ from storage.keys import KeyHolder
 
 log = logging.getLogger(__name__)
 
+ENDPOINTS_MOST = 1000
+"""Some have an id in their path; what is made once for each must not grow without end."""
+
 
 class Upstreams:
     """
@@ -57,6 +60,8 @@ class Upstreams:
         key = (holder.upstream, method, path)
         found = self._endpoints.get(key)
         if found is None:
+            if len(self._endpoints) >= ENDPOINTS_MOST:
+                self._endpoints.clear()
             found = self._endpoints[key] = self.of(holder).endpoint(method, path)
         return found
 

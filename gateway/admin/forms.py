@@ -29,6 +29,7 @@ from pydantic import (
 from gateway.admin.refusals import FieldRefused
 from gateway.currency import decimals_of, parse_money
 from gateway.endpoints import METERED
+from gateway.objects import OBJECTS, PRICED
 from metering.money import Credits
 from metering.switches import known_switch
 from storage.limits import MOST_PER_MINUTE
@@ -187,7 +188,7 @@ class BusinessChange(Form):
 
 
 def _served(name: str) -> str:
-    known = sorted(endpoint.name for endpoint in METERED.values())
+    known = sorted(one.name for one in (*METERED.values(), *OBJECTS, *PRICED))
     if name not in known:
         raise ValueError(f"should be one of {', '.join(known)}")
     return name

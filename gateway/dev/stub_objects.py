@@ -85,13 +85,18 @@ class Objects:
         return {"object": "list", "data": data, "has_more": False}
 
     def _made(self, noun: str, asked: Asked) -> Object:
+        if noun == "containers":
+            _bill(asked, "containers.create", "containers")
         return self.kept[self.put(noun, **_fields(asked))]
 
     async def _below(
         self, asked: Asked, noun: str, id: str, rest: tuple[str, str | None, str | None]
     ) -> None:
         below, sub, last = rest
-        if "content" in rest:
+        if below == "search":
+            _bill(asked, "vector_stores.search", "file_searches")
+            await _send(asked, 200, {"object": "vector_store.search_results.page", "data": []})
+        elif "content" in rest:
             await _send_bytes(asked, 200, b"the content\x00", b"application/octet-stream")
         elif below in ("cancel", "complete"):
             self.kept[id]["status"] = "cancelled" if below == "cancel" else "completed"
@@ -107,6 +112,13 @@ class Objects:
         else:
             deleted = asked.request.method == "DELETE"
             await _send(asked, 200, {"id": sub, "object": below, "deleted": deleted})
+
+
+def _bill(asked: Asked, endpoint: str, unit: str) -> None:
+    asked.bills.add(
+        transaction=asked.transaction, model="", tier="default", usage={}, streamed=False,
+        endpoint=endpoint, units={unit: 1},
+    )  # fmt: skip
 
 
 def _fields(asked: Asked) -> Object:

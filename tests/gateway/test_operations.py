@@ -23,7 +23,8 @@ def decided(method: str, path: str) -> str:
     if (method, path) in OWN or (method == "GET" and model_in(path)):
         return "own"
     if objects.find(method, path):
-        return "owner"
+        found = objects.find(method, path)
+        return "priced" if found and found[0] in objects.PRICED else "owner"
     refused = refuse(method, path)
     if isinstance(refused, EndpointNotSupported):
         return "refused" if str(refused).rpartition(": ")[2] in REASONS.values() else ""
