@@ -230,6 +230,9 @@ PRICED = tuple(_priced())
 """Those that OpenAI bills by the use: they go the main path."""
 
 
+SERVED = (*OBJECTS, *PRICED)
+
+
 def _pattern(template: str) -> re.Pattern[str]:
     parts = (
         f"(?P<{part[1:-1]}>{ID})" if part.startswith("{") else re.escape(part)
@@ -238,7 +241,7 @@ def _pattern(template: str) -> re.Pattern[str]:
     return re.compile(PREFIX + "/".join(parts), re.ASCII)
 
 
-_PATTERNS = [(operation, _pattern(operation.path)) for operation in (*OBJECTS, *PRICED)]
+_PATTERNS = [(operation, _pattern(operation.path)) for operation in SERVED]
 _FIRST = frozenset(operation.path.split("/")[1] for operation in OBJECTS)
 
 

@@ -18,6 +18,7 @@ from sqlalchemy import text
 
 from gateway.errors import RequestRefused
 from gateway.identity import hide_identity
+from gateway.made_within import MadeWithin, runs_in_containers
 from gateway.metered_call import MeteredCall
 from gateway.read_call import DECODE_HERE_BYTES
 from gateway.references import MOST_IDS, Named, References, references_in
@@ -134,7 +135,7 @@ class Owning:
         Raises:
             RecordsUnavailable: It could not; nothing is forwarded then.
         """
-        if call.stores and holder.upstream is None:
+        if (call.stores or runs_in_containers(call)) and holder.upstream is None:
             await self.ready()
 
     async def ready(self) -> None:
@@ -149,7 +150,8 @@ class Owning:
 
     def keeps(self, metered: MeteredCall) -> bool:
         """Whether OpenAI keeps something of the reply that needs an owner."""
-        return metered.quote.call.stores and metered.holder.upstream is None
+        call = metered.quote.call
+        return (call.stores or runs_in_containers(call)) and metered.holder.upstream is None
 
     async def keep(self, metered: MeteredCall) -> None:
         """
@@ -176,6 +178,22 @@ class Owning:
             metered.delivered, metered.http_status = False, None
             await self.delete_at_openai(metered.holder, reader.upstream_id)
             raise
+
+    async def keep_within(self, metered: MeteredCall, made: MadeWithin) -> None:
+        """
+        Write down whose the items and containers of a reply are.
+
+        Without it the business could not name them later, and nobody else can either.
+        """
+        feature = metered.quote.labels.feature
+        objects = [
+            made_by(metered.holder, id, kind, feature=feature) for id, kind in made.found.items()
+        ]
+        try:
+            if objects:
+                await self.add(objects)
+        except RecordsUnavailable as error:
+            log.warning("items_not_owned", extra={"id": metered.id, "error": str(error)[:200]})
 
     async def add(self, objects: list[Owned]) -> None:
         """Write down who owns these."""

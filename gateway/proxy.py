@@ -22,6 +22,7 @@ from gateway.errors import GatewayError
 from gateway.holding import Holding
 from gateway.intake import Intake
 from gateway.long_reply import LongReply
+from gateway.made_within import MadeWithin
 from gateway.metered_call import MeteredCall
 from gateway.open_calls import OpenCall, OpenCalls
 from gateway.owning import Owning
@@ -162,7 +163,7 @@ class Proxy:
             await answer.end(b"")
             return
         metered.reader.feed_json(body)
-        await self._own(metered)
+        await self._own(metered, body)
         metered.complete = metered.reader.error is None
         await self._settle_now(metered)
         overhead_ms = metered.elapsed_ms() - answered_ms + asked_ms
@@ -190,10 +191,13 @@ class Proxy:
             self._settle(metered)
         await answer.end(last)
 
-    async def _own(self, metered: MeteredCall) -> None:
+    async def _own(self, metered: MeteredCall, body: bytes = b"") -> None:
         """Write down whose the reply is, before anything of it leaves."""
         if self._owning.keeps(metered):
+            made = MadeWithin()
+            made.see_json(body)
             await self._owning.keep(metered)
+            await self._owning.keep_within(metered, made)
 
     async def _pass_error(self, reply: UpstreamReply, metered: MeteredCall, answer: Reply) -> None:
         """An answer that is no reply: about the call it is passed on, about us it is not."""

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from gateway.made_within import MadeWithin
 from gateway.metered_call import MeteredCall
 from gateway.owning import Owning
 from gateway.reply import Reply
@@ -46,9 +47,15 @@ class _Gate:
         self._owning = owning
         self._waiting: list[dict[str, Any]] = []
         self._bytes = 0
+        self._made = MadeWithin()
         self.open = False
 
     async def __call__(self, message: dict[str, Any]) -> None:
+        is_body = message["type"] == "http.response.body"
+        if is_body:
+            self._made.see_chunk(message.get("body", b""))
+        if is_body and not message.get("more_body", False):
+            await self._owning.keep_within(self._metered, self._made)
         if self.open:
             await self._send(message)
             return
@@ -56,8 +63,7 @@ class _Gate:
         self._bytes += len(message.get("body", b""))
         reader = self._metered.reader
         is_named = reader is not None and reader.upstream_id is not None
-        begun = message["type"] == "http.response.start"
-        ends = not begun and not message.get("more_body", False)
+        ends = is_body and not message.get("more_body", False)
         if is_named or ends or self._bytes > MOST_BYTES:
             await self._owning.keep(self._metered)
             self.open = True

@@ -29,7 +29,7 @@ from pydantic import (
 from gateway.admin.refusals import FieldRefused
 from gateway.currency import decimals_of, parse_money
 from gateway.endpoints import METERED
-from gateway.objects import OBJECTS, PRICED
+from gateway.objects import SERVED
 from metering.money import Credits
 from metering.switches import known_switch
 from storage.limits import MOST_PER_MINUTE
@@ -188,7 +188,7 @@ class BusinessChange(Form):
 
 
 def _served(name: str) -> str:
-    known = sorted(one.name for one in (*METERED.values(), *OBJECTS, *PRICED))
+    known = sorted({each.name for each in METERED.values()} | {one.name for one in SERVED})
     if name not in known:
         raise ValueError(f"should be one of {', '.join(known)}")
     return name
