@@ -140,3 +140,27 @@ async def test_switches_and_upstream_are_shown_and_audited(house):
         ["files", "stored"],
         ["files"],
     )
+
+
+async def test_a_dedicated_business_needs_neither_owners_nor_switches(house, own):
+    """OpenAI keeps its objects apart: lists are OpenAI's, every id is asked for there."""
+    acme = await house.business()
+    await patched(house, acme, {"upstream": "acme"})
+    await heard(house)
+    file = own.objects.put("files", purpose="batch")
+
+    listed = await house.client.get("/v1/files", headers=acme.headers)
+    one = await house.client.get(f"/v1/files/{file}", headers=acme.headers)
+    unknown = await house.client.get("/v1/files/file-x", headers=acme.headers)
+    made = await house.client.post("/v1/containers", json={"name": "x"}, headers=acme.headers)
+    admin = await house.client.get("/v1/organization/projects", headers=acme.headers)
+
+    assert [each["id"] for each in listed.json()["data"]] == [file]
+    assert (one.status_code, unknown.status_code, made.status_code) == (200, 404, 200)
+    assert admin.json()["error"]["code"] == "endpoint_not_supported"
+    assert [request.path for request in own.requests] == [
+        "/v1/files", f"/v1/files/{file}", "/v1/files/file-x", "/v1/containers"
+    ]  # fmt: skip
+    assert house.openai.requests == []
+    assert [row.endpoint for row in await acme.transactions()] == ["containers.create"]
+    assert await house.scalar("SELECT count(*) FROM object_owners") == 0
