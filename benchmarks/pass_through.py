@@ -12,7 +12,8 @@ from typing import Any
 import uvicorn
 
 from gateway.server import config
-from gateway.upstream import Upstream, reply_headers
+from gateway.upstream import Upstream
+from gateway.upstream_headers import reply_headers
 from storage.ids import new_id
 
 

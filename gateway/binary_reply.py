@@ -12,7 +12,8 @@ from typing import Protocol, cast
 from gateway.metered_call import MeteredCall
 from gateway.relay import relay_stream
 from gateway.reply import Reply, held_headers
-from gateway.upstream import UpstreamReply, reply_headers
+from gateway.upstream import UpstreamReply
+from gateway.upstream_headers import reply_headers
 from metering.meters.meter import UsageReader
 
 NOT_BYTES = (b"application/json", b"text/event-stream")

@@ -12,16 +12,19 @@ from typing import Any
 from msgspec.json import encode
 from starlette.types import ASGIApp
 
+from gateway import objects
 from gateway.authenticate import Authenticate
 from gateway.endpoints import METERED, PREFIX, refuse, refuse_upgrade
 from gateway.error_replies import ErrorReply, reply_to
 from gateway.errors import PathUnknown, RequestRefused
+from gateway.object_calls import ObjectCalls
 from gateway.portal.routes import Asking, Portal
 from gateway.proxy import Proxy
 from gateway.read_call import ClientLeft
 from gateway.relay import Receive, Send
 from gateway.scrape import PATH as METRICS
 from gateway.tally import Tally
+from gateway.tool_intake import tool_endpoint
 from storage.ids import new_id
 
 log = logging.getLogger(__name__)
@@ -34,6 +37,7 @@ class Doors:
     Sends every request to whom it concerns, and refuses the rest in OpenAI's envelope.
 
     Args:
+        tools: The main path of what is billed by the use, without a model.
         portal: What the gateway answers itself under /v1.
         others: The Starlette app for what is neither /v1 nor /admin.
         allowed_hosts: Host names to listen to; empty for all.
@@ -43,6 +47,8 @@ class Doors:
         self,
         *,
         proxy: Proxy,
+        tools: Proxy,
+        object_calls: ObjectCalls,
         authenticate: Authenticate,
         portal: Portal,
         admin: ASGIApp | None,
@@ -51,6 +57,8 @@ class Doors:
         tally: Tally,
     ) -> None:
         self._proxy = proxy
+        self._tools = tools
+        self._objects = object_calls
         self._authenticate = authenticate
         self._portal = portal
         self._admin = admin
@@ -81,10 +89,13 @@ class Doors:
         try:
             if any(name == b"upgrade" for name, _ in headers):
                 raise refuse_upgrade(path)
+            if (found := objects.find(scope["method"], path)) is not None:
+                await self._serve_object(scope, receive, send, *found)
+                return
             holder = await self._authenticate(headers)
             answer = self._portal.find(scope["method"], path)
             if answer is None:
-                raise refuse(scope["method"], path)
+                raise refuse(scope["method"], path, methods=objects.methods_of(path))
             said = await answer(Asking(holder, scope["query_string"], headers, receive))
         except ClientLeft:
             return
@@ -96,6 +107,20 @@ class Doors:
             await _send(send, reply)
             return
         await _send(send, ErrorReply(200, [(b"content-type", b"application/json")], encode(said)))
+
+    async def _serve_object(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        operation: objects.ObjectOperation,
+        ids: dict[str, str],
+    ) -> None:
+        if operation in objects.PRICED:
+            endpoint = tool_endpoint(operation, ids, scope["query_string"])
+            await self._tools(scope, receive, send, endpoint)
+        else:
+            await self._objects(scope, receive, send, operation, ids)
 
     async def _serve_admin(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._admin is None:
@@ -120,7 +145,8 @@ OTHERS = frozenset({"/healthz", "/readyz"})
 
 def _unknown(method: str, path: str) -> Exception:
     with_prefix = f"{PREFIX}{path}"
-    if not isinstance(refuse(method, with_prefix), PathUnknown):
+    served = objects.methods_of(with_prefix)
+    if not isinstance(refuse(method, with_prefix, methods=served), PathUnknown):
         return PathUnknown(
             f"there is no {path} here; did you mean {with_prefix}? The base URL ends in {PREFIX}"
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
 from typing import Literal
@@ -119,6 +120,7 @@ REASONS = {
     "deprecated": "OpenAI has deprecated it",
     "not_isolated": "its objects are not kept apart between businesses here",
     "not_metered": "what it costs cannot be metered call by call",
+    "not_switched_on": "it is not switched on for this business",
     "not_yet": "this gateway does not meter it yet",
     "retired": "OpenAI has retired it",
     "runs_by_itself": "it goes on using credits after the call has ended",
@@ -148,15 +150,18 @@ def model_in(path: str) -> str | None:
     return found[1] if found else None
 
 
-def refuse(method: str, path: str) -> Exception:
+def refuse(method: str, path: str, *, methods: Iterable[str] = ()) -> Exception:
     """
     Why an operation is not served.
+
+    Args:
+        methods: Those that the path has besides what stands in this file.
 
     Returns:
         EndpointNotSupported for what OpenAI knows, MethodNotAllowed for a known path
         with another method, PathUnknown for the rest.
     """
-    methods = {known for known, pattern in _SERVED if pattern.fullmatch(path)}
+    methods = {known for known, pattern in _SERVED if pattern.fullmatch(path)} | set(methods)
     if model_in(path):
         methods.add("GET")
     for known, pattern, reason in _REFUSED:
@@ -173,6 +178,14 @@ def refuse(method: str, path: str) -> Exception:
             allowed=tuple(sorted(methods)),
         )
     return PathUnknown(f"there is no {_shown(path)} here; see docs/endpoints.md for what is served")
+
+
+def not_switched_on(method: str, path: str, switches: Iterable[str]) -> EndpointNotSupported:
+    """Why an operation is refused that some businesses have."""
+    needed = " or ".join(sorted(switches))
+    return EndpointNotSupported(
+        f"{method} {path} needs {needed}; this gateway refuses it: {REASONS['not_switched_on']}"
+    )
 
 
 def refuse_upgrade(path: str) -> Exception:

@@ -28,12 +28,14 @@ from gateway.errors import (
     ModelNotAllowed,
     ModelUnknown,
     NotAuthenticated,
+    ObjectUnknown,
     Overloaded,
     PathUnknown,
     RequestRefused,
     UpgradeRefused,
     UpstreamAccountEmpty,
     UpstreamMisbehaved,
+    UpstreamNotConfigured,
     UpstreamRefusedOurKey,
 )
 from gateway.rate_headers import rate_headers
@@ -82,6 +84,7 @@ TABLE: dict[type[Exception], Said] = {
     PathUnknown: Said(404, _INVALID, "unknown_url", False),
     ModelUnknown: Said(404, _INVALID, "model_not_found", False),
     GenerationUnknown: Said(404, _INVALID, "generation_not_found", False),
+    ObjectUnknown: Said(404, _INVALID, "not_found", False),
     GenerationPending: Said(404, _INVALID, "generation_pending", True, 1),
     MethodNotAllowed: Said(405, _INVALID, "method_not_allowed", False),
     BodyTooLarge: Said(413, _INVALID, "body_too_large", False),
@@ -111,6 +114,7 @@ TABLE: dict[type[Exception], Said] = {
     UpstreamTimeout: Said(504, _SERVER, "upstream_error", False),
     UpstreamRefusedOurKey: Said(502, _SERVER, "upstream_auth_error", False),
     UpstreamMisbehaved: Said(502, _SERVER, "upstream_error", False),
+    UpstreamNotConfigured: Said(503, _SERVER, "upstream_unavailable", False, 30),
     UpstreamAccountEmpty: Said(503, _SERVER, "upstream_unavailable", True, 30),
     LedgerUnavailable: Said(503, _SERVER, "ledger_unavailable", True, 1),
     LedgerCorrupt: Said(503, _SERVER, "ledger_unavailable", True, 1),
@@ -165,7 +169,7 @@ def reply_to(error: Exception, *, out_of_credits_status: int = 402) -> ErrorRepl
             "message": message,
             "type": said.type,
             "param": _param(error),
-            "code": said.code,
+            "code": error.code if isinstance(error, ObjectUnknown) else said.code,
             **_metadata(error),
         }
     }

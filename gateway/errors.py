@@ -11,6 +11,7 @@ What a caller can be told instead of an answer; `error_replies.py` says how.
     ├── ModelUnknown            404   GET /v1/models/{model}
     ├── GenerationUnknown       404   GET /v1/generation
     ├── GenerationPending       404   the same, to be asked again
+    ├── ObjectUnknown           404   it is not the caller's, or never was
     ├── MethodNotAllowed        405
     ├── BodyTooLarge            413
     ├── EncodingNotAccepted     415
@@ -22,6 +23,7 @@ What a caller can be told instead of an answer; `error_replies.py` says how.
     ├── UpstreamRefusedOurKey   502   never the caller's fault
     ├── UpstreamMisbehaved      502
     ├── UpstreamAccountEmpty    503
+    ├── UpstreamNotConfigured   503   the business's own one is not in the settings
     └── Overloaded              503
 
 Errors of the floors below (`metering.errors`, `storage.errors`, `gateway.upstream_errors`)
@@ -80,6 +82,19 @@ class GenerationPending(GatewayError):
     """The call has not been settled yet."""
 
 
+class ObjectUnknown(GatewayError):
+    """
+    An object of OpenAI's that this business does not have.
+
+    Attributes:
+        code: As OpenAI says it of an id that it does not know; often none.
+    """
+
+    def __init__(self, message: str, *, param: str | None, code: str | None) -> None:
+        super().__init__(message, param=param)
+        self.code = code
+
+
 class MethodNotAllowed(GatewayError):
     """The path has other methods."""
 
@@ -130,6 +145,10 @@ class UpstreamMisbehaved(GatewayError):
 
 class UpstreamAccountEmpty(GatewayError):
     """The gateway's own account at OpenAI has no money left."""
+
+
+class UpstreamNotConfigured(GatewayError):
+    """The business has an upstream key of its own, and the settings do not."""
 
 
 class Overloaded(GatewayError):

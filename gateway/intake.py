@@ -10,6 +10,7 @@ from gateway.authenticate import Authenticate
 from gateway.endpoints import Endpoint
 from gateway.errors import EndpointNotAllowed, Overloaded
 from gateway.metered_call import MeteredCall
+from gateway.owning import Owning
 from gateway.quote import Quotes
 from gateway.read_call import (
     DECODE_HERE_BYTES,
@@ -34,11 +35,13 @@ class Intake:
         *,
         authenticate: Authenticate,
         quotes: Quotes,
+        owning: Owning,
         admits: Callable[[], bool],
         body_max_bytes: int,
     ) -> None:
         self._authenticate = authenticate
         self._quotes = quotes
+        self._owning = owning
         self._admits = admits
         self._body_max_bytes = body_max_bytes
 
@@ -96,12 +99,14 @@ class Intake:
         holder: KeyHolder,
         begun: float,
     ) -> MeteredCall:
-        call.allowed = holder.switches
         labels = read_labels(headers, call.fields, holder.default_feature)
+        foreign = await self._owning.look(call, holder)
         if call.body_bytes > DECODE_HERE_BYTES:
             quote = await asyncio.to_thread(self._quotes.quote, call, holder, labels)
         else:
             quote = self._quotes.quote(call, holder, labels)
+        self._owning.refuse(foreign)
+        await self._owning.must_be_there(call, holder)
         await self._quotes.check_feature_input(quote)
         if len(body) > DECODE_HERE_BYTES:
             name = await asyncio.to_thread(read_name, headers, endpoint, body, labels)

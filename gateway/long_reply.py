@@ -8,6 +8,7 @@ headers. Past it the rest is passed on as it comes, and the usage is found near 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -17,6 +18,8 @@ from gateway.relay import Send
 from gateway.upstream import UpstreamReply
 
 TAIL_BYTES = 64 * 1024  # OpenAI writes the usage after the choices; it has a few hundred bytes.
+
+_ID = re.compile(rb'"id"\s*:\s*"([A-Za-z0-9_-]{1,128})"')
 
 
 class LongReply:
@@ -36,6 +39,11 @@ class LongReply:
             if length > self._most_bytes:
                 return None
         return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+
+    def id(self) -> str | None:
+        """What OpenAI calls the reply, as far as its beginning tells."""
+        found = _ID.search(self._pieces[0][:TAIL_BYTES]) if self._pieces else None
+        return found[1].decode() if found else None
 
     async def pass_on(self, send: Send) -> bytes:
         """Send everything on; a small JSON body with the usage that stands near the end."""

@@ -16,11 +16,14 @@ from gateway.admin.door import Door
 from gateway.admin.routes import build_admin
 from gateway.doors import Doors
 from gateway.endpoints import METERS
+from gateway.free_rates import FreeRates
 from gateway.gauges import watch
 from gateway.health import Health
 from gateway.holding import Holding
 from gateway.intake import Intake
 from gateway.loops import Loops
+from gateway.object_calls import ObjectCalls
+from gateway.owning import Owning
 from gateway.portal.routes import Portal
 from gateway.price_book import PriceBook
 from gateway.proxy import Proxy
@@ -31,7 +34,9 @@ from gateway.scrape import Beside, Scrape
 from gateway.settings import Settings
 from gateway.settings_tariff import tariff_of
 from gateway.stores import Ledger, Stores, secret
+from gateway.tool_intake import METERS_OF_TOOLS, ToolIntake
 from gateway.upstream import Upstream
+from gateway.upstreams import Upstreams
 from metering.rates import RateCard
 from metering.tariff import Tariff
 from storage.calls import Calls
@@ -58,6 +63,16 @@ class Parts:
     admin: ASGIApp
 
 
+@dataclass(frozen=True)
+class MainPath:
+    """What serves calls; `tools` those that are billed by the use, `object_calls` free ones."""
+
+    intake: Intake
+    proxy: Proxy
+    tools: Proxy
+    object_calls: ObjectCalls
+
+
 async def open_pricing(settings: Settings, database: Database) -> Pricing:
     tariff = tariff_of(settings)
     shipped = RateCard.load()
@@ -67,12 +82,32 @@ async def open_pricing(settings: Settings, database: Database) -> Pricing:
     quotes = Quotes(
         card=book.card,
         tariff=tariff,
-        meters=METERS,
+        meters={**METERS, **METERS_OF_TOOLS},
         default_max_output_tokens=settings.credits.default_max_output_tokens,
         min_output_tokens=settings.credits.min_output_tokens,
         may_fit=settings.credits.fit == "affordable",
     )
     return Pricing(book, tariff, quotes)
+
+
+def make_upstreams(settings: Settings) -> Upstreams:
+    openai = settings.openai
+
+    def upstream(base_url: str, api_key: str) -> Upstream:
+        return Upstream(
+            base_url,
+            api_key,
+            connect_timeout_s=openai.connect_timeout_s,
+            first_byte_timeout_s=openai.first_byte_timeout_s,
+            total_timeout_s=openai.total_timeout_s,
+            max_connections=openai.max_connections,
+        )
+
+    own = {
+        name: upstream(section.base_url or openai.base_url, secret(section.api_key))
+        for name, section in settings.upstreams.items()
+    }
+    return Upstreams(upstream(openai.base_url, secret(openai.api_key)), own)
 
 
 def make_main_path(
@@ -82,17 +117,10 @@ def make_main_path(
     ledger: Ledger,
     pricing: Pricing,
     loops: Loops,
-) -> tuple[Intake, Proxy]:
+) -> MainPath:
     openai = settings.openai
-    upstream = Upstream(
-        openai.base_url,
-        secret(openai.api_key),
-        connect_timeout_s=openai.connect_timeout_s,
-        first_byte_timeout_s=openai.first_byte_timeout_s,
-        total_timeout_s=openai.total_timeout_s,
-        max_connections=openai.max_connections,
-    )
-    stack.push_async_callback(upstream.close)
+    upstreams = make_upstreams(settings)
+    stack.push_async_callback(upstreams.close)
     access_log = AccessLog(sys.stdout.buffer)
     stack.callback(access_log.flush)
     drains = Drains(within_s=openai.drain_timeout_s, most=openai.drains_max)
@@ -102,12 +130,14 @@ def make_main_path(
         settler=loops.settler,
         backlog=loops.backlog,
         partitions=ledger.partitions,
-        upstream=upstream,
+        upstream=upstreams.shared,
         drains=drains,
     )
+    owning = Owning(stores.database, upstreams)
     intake = Intake(
         authenticate=loops.authenticate,
         quotes=pricing.quotes,
+        owning=owning,
         admits=loops.backlog.admits,
         body_max_bytes=settings.server.body_max_bytes,
     )
@@ -117,30 +147,53 @@ def make_main_path(
         business_max_bytes=settings.idempotency.business_max_bytes,
         total_max_bytes=settings.idempotency.total_max_bytes,
     )
-    proxy = Proxy(
-        intake=intake,
-        quotes=pricing.quotes,
-        holding=Holding(
-            balances=ledger.balances,
-            accounts=ledger.accounts,
-            spending=ledger.spending,
-            quotes=pricing.quotes,
-            settler=loops.settler,
-            lease_s=settings.holds.lease_s,
-            limits=Limits(**settings.limits.model_dump()),
-        ),
-        upstream=upstream,
-        settler=loops.settler,
-        open_calls=loops.open_calls,
-        drains=drains,
-        tally=loops.metrics.tally,
-        replays=Replays(
-            replays, loops.open_calls, reply_max_bytes=settings.idempotency.reply_max_bytes
-        ),
+    object_calls = ObjectCalls(
+        authenticate=loops.authenticate,
+        owning=owning,
+        upstreams=upstreams,
+        rates=FreeRates(settings.limits.requests_per_minute),
         access_log=access_log,
-        out_of_credits_status=settings.credits.out_of_credits_status,
+        tally=loops.metrics.tally,
+        body_max_bytes=settings.server.body_max_bytes,
     )
-    return intake, proxy
+    tool_intake = ToolIntake(
+        authenticate=loops.authenticate,
+        quotes=pricing.quotes,
+        owning=owning,
+        admits=loops.backlog.admits,
+        body_max_bytes=settings.server.body_max_bytes,
+        objects=object_calls,
+        card=pricing.book.card,
+        tariff=pricing.tariff,
+    )
+
+    def make_proxy(intake: Intake) -> Proxy:
+        return Proxy(
+            intake=intake,
+            quotes=pricing.quotes,
+            owning=owning,
+            holding=Holding(
+                balances=ledger.balances,
+                accounts=ledger.accounts,
+                spending=ledger.spending,
+                quotes=pricing.quotes,
+                settler=loops.settler,
+                lease_s=settings.holds.lease_s,
+                limits=Limits(**settings.limits.model_dump()),
+            ),
+            upstreams=upstreams,
+            settler=loops.settler,
+            open_calls=loops.open_calls,
+            drains=drains,
+            tally=loops.metrics.tally,
+            replays=Replays(
+                replays, loops.open_calls, reply_max_bytes=settings.idempotency.reply_max_bytes
+            ),
+            access_log=access_log,
+            out_of_credits_status=settings.credits.out_of_credits_status,
+        )
+
+    return MainPath(intake, make_proxy(intake), make_proxy(tool_intake), object_calls)
 
 
 def make_doors(
@@ -149,14 +202,13 @@ def make_doors(
     ledger: Ledger,
     pricing: Pricing,
     loops: Loops,
-    main_path: tuple[Intake, Proxy],
+    main_path: MainPath,
 ) -> Parts:
-    intake, proxy = main_path
     portal = Portal(
         balances=ledger.balances,
         accounts=ledger.accounts,
         calls=Calls(stores.database, stores.redis, ledger.partitions),
-        intake=intake,
+        intake=main_path.intake,
         quotes=pricing.quotes,
         card=pricing.book.card,
         tariff=pricing.tariff,
@@ -175,11 +227,14 @@ def make_doors(
         business_defaults=BusinessDefaults(
             settings.credits.low_balance_threshold, settings.credits.expires_after_months
         ),
+        upstreams=frozenset(settings.upstreams),
     )
     digests = (settings.admin.token_digest, settings.admin.metrics_token_digest)
     admin = Beside(admin, Door(Scrape(loops.metrics), *digests))
     doors = Doors(
-        proxy=proxy,
+        proxy=main_path.proxy,
+        tools=main_path.tools,
+        object_calls=main_path.object_calls,
         authenticate=loops.authenticate,
         portal=portal,
         admin=None if settings.admin.port else admin,

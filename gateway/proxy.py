@@ -23,8 +23,10 @@ from gateway.errors import GatewayError
 from gateway.holding import Holding
 from gateway.intake import Intake
 from gateway.long_reply import LongReply
+from gateway.made_within import MadeWithin
 from gateway.metered_call import MeteredCall
 from gateway.open_calls import OpenCall, OpenCalls
+from gateway.owning import Owning
 from gateway.quote import Quotes
 from gateway.read_call import ClientLeft
 from gateway.relay import Drains, Receive, Send, relay_stream
@@ -32,8 +34,11 @@ from gateway.replays import Recording, Replays, check_in_time
 from gateway.reply import Reply, figure_comment, figure_headers, held_headers
 from gateway.settlement import Settlement
 from gateway.tally import Tally
-from gateway.upstream import Upstream, UpstreamEndpoint, UpstreamReply, reply_headers
+from gateway.upstream import UpstreamReply
 from gateway.upstream_answers import ERROR_BODY_MOST_BYTES, our_fault, without_ours
+from gateway.upstream_headers import reply_headers
+from gateway.upstreams import Upstreams
+from gateway.withheld import withheld
 from storage.ids import new_id
 
 log = logging.getLogger(__name__)
@@ -53,8 +58,9 @@ class Proxy:
         *,
         intake: Intake,
         quotes: Quotes,
+        owning: Owning,
         holding: Holding,
-        upstream: Upstream,
+        upstreams: Upstreams,
         settler: Settler,
         open_calls: OpenCalls,
         drains: Drains,
@@ -65,8 +71,9 @@ class Proxy:
     ) -> None:
         self._intake = intake
         self._quotes = quotes
+        self._owning = owning
         self._holding = holding
-        self._upstream = upstream
+        self._upstreams = upstreams
         self._settler = settler
         self._open_calls = open_calls
         self._drains = drains
@@ -74,7 +81,6 @@ class Proxy:
         self._access_log = access_log
         self._tally = tally
         self._out_of_credits_status = out_of_credits_status
-        self._endpoints: dict[str, UpstreamEndpoint] = {}
 
     async def __call__(
         self, scope: dict[str, Any], receive: Receive, send: Send, endpoint: Endpoint
@@ -126,15 +132,18 @@ class Proxy:
         asked_ms = metered.elapsed_ms()
         metered.sent = True
         metered.asked_at = monotonic()
-        reply = await self._upstream.open(
-            self._endpoint(endpoint), metered.quote.sent, transaction_id=metered.id
+        reply = await self._upstreams.of(metered.holder).open(
+            self._upstreams.endpoint(metered.holder, endpoint.method, endpoint.path),
+            metered.quote.sent,
+            transaction_id=metered.id,
         )
         async with reply:
             metered.upstream_request_id = _text(reply.header(b"x-request-id"))
             if not 200 <= reply.status < 300:
                 await self._pass_error(reply, metered, answer)
             elif reply.header(b"content-type").startswith(b"text/event-stream"):
-                await self._pass_stream(reply, metered, answer, asked_ms)
+                async with withheld(answer, metered, self._owning):
+                    await self._pass_stream(reply, metered, answer, asked_ms)
             elif endpoint.binary and is_binary(reply):
                 await pass_binary(reply, metered, answer, asked_ms)
                 self._settle(metered)
@@ -153,6 +162,8 @@ class Proxy:
         metered.http_status = reply.status
         metered.delivered = True
         if body is None:
+            metered.reader.upstream_id = long.id()
+            await self._own(metered)
             await answer.start(reply.status, [*reply_headers(reply), *held_headers(metered)])
             metered.reader.feed_json(await long.pass_on(answer.send))
             metered.complete = metered.reader.error is None
@@ -160,6 +171,7 @@ class Proxy:
             await answer.end(b"")
             return
         metered.reader.feed_json(body)
+        await self._own(metered, body)
         metered.complete = metered.reader.error is None
         await self._settle_now(metered)
         overhead_ms = metered.elapsed_ms() - answered_ms + asked_ms
@@ -178,12 +190,22 @@ class Proxy:
         await relay_stream(reply, answer.send, metered)
         assert metered.reader is not None
         last = metered.reader.finish()
+        if self._owning.keeps(metered):
+            await self._owning.note_tokens(metered)
         if metered.quote.labels.figures_in_stream:
             await self._settle_now(metered)
             last += figure_comment(metered)
         else:
             self._settle(metered)
         await answer.end(last)
+
+    async def _own(self, metered: MeteredCall, body: bytes = b"") -> None:
+        """Write down whose the reply is, before anything of it leaves."""
+        if self._owning.keeps(metered):
+            made = MadeWithin()
+            made.see_json(body)
+            await self._owning.keep(metered)
+            await self._owning.keep_within(metered, made)
 
     async def _pass_error(self, reply: UpstreamReply, metered: MeteredCall, answer: Reply) -> None:
         """An answer that is no reply: about the call it is passed on, about us it is not."""
@@ -244,13 +266,6 @@ class Proxy:
         if metered is not None and metered.hold is not None:
             said.headers.append((b"x-transaction-id", metered.id.encode()))
         await answer.tell(said, request_id=metered.id if metered else new_id())
-
-    def _endpoint(self, endpoint: Endpoint) -> UpstreamEndpoint:
-        found = self._endpoints.get(endpoint.name)
-        if found is None:
-            found = self._upstream.endpoint(endpoint.method, endpoint.path)
-            self._endpoints[endpoint.name] = found
-        return found
 
     def _write_line(self, endpoint: Endpoint, metered: MeteredCall | None, answer: Reply) -> None:
         line: dict[str, Any] = {

@@ -89,9 +89,9 @@ async def read_call(endpoint: Endpoint, body: bytes) -> Call:
         RequestRefused: Not JSON, not an object, no model.
     """
     if len(body) > DECODE_HERE_BYTES:
-        fields = await asyncio.to_thread(_decode, body)
+        fields = await asyncio.to_thread(decoded, body)
     else:
-        fields = _decode(body)
+        fields = decoded(body)
     if not isinstance(fields, dict):
         raise RequestRefused(f"the body is a JSON {_kind(fields)}; send an object")
     model = fields.get("model")
@@ -158,7 +158,13 @@ def read_name(headers: Headers, endpoint: Endpoint, body: bytes, labels: Labels)
     return Name(sha256(given[0]).hexdigest(), asked.hexdigest())
 
 
-def _decode(body: bytes) -> Any:
+def decoded(body: bytes) -> Any:
+    """
+    What a JSON body says.
+
+    Raises:
+        RequestRefused: It is empty, or not JSON.
+    """
     if not body:
         raise RequestRefused("the body is empty; send a JSON object")
     try:

@@ -35,6 +35,8 @@ from gateway.settings_sections import (
     RedisSection,
     ServerSection,
     SqlSection,
+    UpstreamName,
+    UpstreamSection,
 )
 from gateway.settings_sources import (
     Credentials,
@@ -74,6 +76,7 @@ class Settings(BaseSettings):
 
     server: ServerSection = ServerSection()
     openai: OpenAISection = OpenAISection()
+    upstreams: dict[UpstreamName, UpstreamSection] = {}
     redis: RedisSection = RedisSection()
     sql: SqlSection = SqlSection()
     credits: CreditsSection = CreditsSection()
@@ -202,15 +205,22 @@ def _recorder_apart(settings: Settings) -> str | None:
 
 
 def _not_itself(settings: Settings) -> str | None:
-    base, server = urlsplit(settings.openai.base_url), settings.server
-    host, port = base.hostname or "", base.port or (443 if base.scheme == "https" else 80)
-    ports = {server.port, settings.admin.port} - {None, 0}
-    if host in server.allowed_hosts or (port in ports and _is_here(host, server.host)):
+    for name, upstream in settings.upstreams.items():
+        if upstream.base_url and _is_ours(upstream.base_url, settings):
+            return f"upstreams.{name}.base_url → points at the gateway itself; it names OpenAI"
+    if _is_ours(settings.openai.base_url, settings):
         return (
             "openai.base_url → points at the gateway itself; it names OpenAI, "
             "and the apps' SDKs name the gateway"
         )
     return None
+
+
+def _is_ours(base_url: str, settings: Settings) -> bool:
+    base, server = urlsplit(base_url), settings.server
+    host, port = base.hostname or "", base.port or (443 if base.scheme == "https" else 80)
+    ports = {server.port, settings.admin.port} - {None, 0}
+    return host in server.allowed_hosts or (port in ports and _is_here(host, server.host))
 
 
 def _is_here(host: str, listening: str) -> bool:

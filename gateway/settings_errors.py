@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings
 
-from gateway.settings_sources import Source, secret_paths
+from gateway.settings_sources import Source, is_secret
 
 Path = tuple[str, ...]
 
@@ -86,7 +86,7 @@ def _holds(found: Any, path: Path) -> bool:
 
 def _got(value: Any, path: Path, settings: type[BaseSettings]) -> str:
     """What was found, unless it is a secret, or text in which one may hide."""
-    if path[:2] in set(secret_paths(settings)):
+    if is_secret(path, settings):
         return ""
     if isinstance(value, bool | int | Decimal):
         return f" | got {value}"

@@ -38,6 +38,7 @@ from metering.money import Credits
 from storage.limits import MOST_PER_MINUTE
 
 PerMinute = Annotated[Count, Field(le=MOST_PER_MINUTE)]
+UpstreamName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,63}$")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:/-]{1,100}$")]
 
 
@@ -72,6 +73,13 @@ class OpenAISection(Section):
     drain_timeout_s: Seconds = 120
     drains_max: Annotated[Whole, Field(ge=0)] = 1000
     max_connections: Count = 1000
+
+
+class UpstreamSection(Section):
+    """A key of OpenAI for the businesses that name it; no base_url: as for all."""
+
+    api_key: Secret
+    base_url: HttpUrl | None = None
 
 
 class RedisSection(Section):

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from stat import S_IROTH
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, get_args, get_origin
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
@@ -101,15 +101,14 @@ class Credentials:
         except OSError as wrong:
             self.problems.append(f"{directory} → CREDENTIALS_DIRECTORY cannot be read: {wrong}")
             return
-        secrets = set(secret_paths(settings))
         for file in files:
-            section, _, key = _section_and_key(file.name)
-            if (section, key) in secrets:
-                self._take(file, section, key)
-            elif section in settings.model_fields and key:
-                self.problems.append(f"{file} → {section}.{key} is not a secret setting")
+            path = _path_of(file.name)
+            if is_secret(path, settings):
+                self._take(file, path)
+            elif path[0] in settings.model_fields and len(path) > 1:
+                self.problems.append(f"{file} → {'.'.join(path)} is not a secret setting")
 
-    def _take(self, file: Path, section: str, key: str) -> None:
+    def _take(self, file: Path, path: tuple[str, ...]) -> None:
         try:
             secret = file.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as wrong:
@@ -119,12 +118,15 @@ class Credentials:
             self.problems.append(f"{file} → everybody on this machine may read it; chmod 600 it")
         elif not secret:
             self.problems.append(f"{file} → is empty")
-        self.found.setdefault(section, {})[key] = secret
-        self._files[section, key] = file
+        table = self.found
+        for part in path[:-1]:
+            table = table.setdefault(part, {})
+        table[path[-1]] = secret
+        self._files[path] = file
 
     def place(self, path: tuple[str, ...]) -> str:
         """The file's path."""
-        return str(self._files.get(path[:2], self._directory))
+        return str(self._files.get(path, self._directory))
 
 
 class TomlFile:
@@ -142,31 +144,48 @@ class TomlFile:
             self.problems.append(f"{path} → cannot be read: {wrong}")
         except tomllib.TOMLDecodeError as wrong:
             self.problems.append(f"{path} → is not TOML: {wrong}")
-        secrets = [".".join(one) for one in secret_paths(settings) if self._holds_secret(*one)]
+        secrets = [".".join(one) for one in self._secrets(settings)]
         if secrets and _open_to_all(path):
             self.problems.append(
                 f"{path} → holds {' and '.join(secrets)}, and everybody on this machine may "
                 f"read it; chmod 600 {path}"
             )
 
-    def _holds_secret(self, section: str, key: str) -> bool:
-        table = self.found.get(section)
-        value = table.get(key) if isinstance(table, dict) else None
+    def _secrets(self, settings: type[BaseSettings]) -> Iterator[tuple[str, ...]]:
         # A URL is a secret when it carries a password; admin.token may be a mere digest,
         # but whoever may read it there may as well read a token tomorrow.
-        return isinstance(value, str) and (key != "url" or "@" in value) and bool(value)
+        for path, value in _leaves((), self.found):
+            counts = isinstance(value, str) and (path[-1] != "url" or "@" in value)
+            if counts and value and is_secret(path, settings):
+                yield path
 
     def place(self, path: tuple[str, ...]) -> str:
         """The file and the key in it."""
         return f"{self._path}: {'.'.join(path)}"
 
 
-def secret_paths(settings: type[BaseSettings]) -> Iterator[tuple[str, str]]:
-    """Section and key of every setting whose value is never shown."""
-    for section, field in settings.model_fields.items():
-        for key, inner in getattr(field.annotation, "model_fields", {}).items():
-            if SecretStr in _types_in(inner.annotation):
-                yield section, key
+def is_secret(path: tuple[str, ...], settings: type[BaseSettings]) -> bool:
+    """Whether the value at this path is never shown: section, perhaps a name, and key."""
+    field = settings.model_fields.get(path[0])
+    if field is None:
+        return False
+    names = get_origin(field.annotation) is dict
+    section = get_args(field.annotation)[1] if names else field.annotation
+    keys = path[2:] if names else path[1:]
+    if names and len(path) == 2:  # In the place of a table somebody wrote its key.
+        return any(
+            is_secret((*path, key), settings) for key in getattr(section, "model_fields", {})
+        )
+    inner = getattr(section, "model_fields", {}).get(keys[0]) if len(keys) == 1 else None
+    return inner is not None and SecretStr in _types_in(inner.annotation)
+
+
+def _leaves(path: tuple[str, ...], found: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if isinstance(found, dict):
+        for name, inner in found.items():
+            yield from _leaves((*path, name), inner)
+    elif path:
+        yield path, found
 
 
 def _types_in(annotation: Any) -> set[Any]:
@@ -179,8 +198,8 @@ def _section_of(variable: str) -> str:
     return variable.removeprefix(PREFIX.lower()).partition("__")[0]
 
 
-def _section_and_key(name: str) -> tuple[str, str, str]:
-    return name.lower().removeprefix(PREFIX.lower()).replace("__", ".").partition(".")
+def _path_of(name: str) -> tuple[str, ...]:
+    return tuple(name.lower().removeprefix(PREFIX.lower()).replace("__", ".").split("."))
 
 
 def _open_to_all(file: Path) -> bool:

@@ -7,7 +7,6 @@ once per endpoint, and no cookie, redirect or environment variable has a say.
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -26,22 +25,6 @@ from gateway.upstream_errors import (
 )
 
 USER_AGENT = b"credit-gateway"
-
-# What of OpenAI's reply a caller may see. The rest describes our account (x-ratelimit-*,
-# openai-organization), is a cookie of ours, or belongs to this one connection.
-PASSED_ON = frozenset(
-    {
-        b"content-type",
-        b"content-disposition",
-        b"openai-processing-ms",
-        b"openai-version",
-        b"retry-after",
-        b"retry-after-ms",
-        b"x-request-id",
-        b"x-should-retry",
-    }
-)
-ONE_LINE = re.compile(rb"[\x20-\x7e\t]*")
 
 # After these the request had not left us; after any other one it may have.
 NOTHING_SENT = (
@@ -181,25 +164,36 @@ class Upstream:
     def __repr__(self) -> str:
         return f"<Upstream {self._base_url}>"
 
-    def endpoint(self, method: str, path: str) -> UpstreamEndpoint:
+    def endpoint(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: str = "",
+        accept: bytes = b"application/json, text/event-stream",
+        content_type: bytes | None = b"application/json",
+    ) -> UpstreamEndpoint:
         """
         What of the requests to one endpoint never changes.
 
         Args:
             path: Below the base URL, as in "/chat/completions".
+            query: Encoded already; without the question mark.
+            content_type: None where there is no body.
         """
         assert path.startswith("/"), path
         assert ".." not in path, path
-        url = httpx2.URL(self._base_url + path)
-        headers = (
+        url = httpx2.URL(self._base_url + path + (f"?{query}" if query else ""))
+        headers: tuple[tuple[bytes, bytes], ...] = (
             (b"host", url.netloc),
             (b"authorization", self._authorization),
             (b"user-agent", USER_AGENT),
-            (b"accept", b"application/json, text/event-stream"),
+            (b"accept", accept),
             # A reply that is packed could not be metered while it is passed on.
             (b"accept-encoding", b"identity"),
-            (b"content-type", b"application/json"),
         )
+        if content_type is not None:
+            headers += ((b"content-type", content_type),)
         return UpstreamEndpoint(method, url, headers)
 
     async def open(
@@ -258,27 +252,6 @@ def told(error: httpx2.TransportError, *, sent: bool) -> UpstreamError:
     if isinstance(error, httpx2.TimeoutException):
         return UpstreamTimeout(f"the upstream was too slow: {error}")
     return UpstreamBroken(f"the upstream broke off: {error}")
-
-
-def reply_headers(reply: UpstreamReply) -> list[tuple[bytes, bytes]]:
-    """
-    The headers of OpenAI's reply that the caller may see.
-
-    An allow-list, so nothing of a connection, an account or a cookie can slip through; a
-    header that the reply itself ties to the connection, or that is not one line, stays here.
-    """
-    tied = [name.strip().lower() for name in reply.header(b"connection").split(b",")]
-    return [
-        (name, value)
-        for name, value in reply.headers
-        if name in PASSED_ON and name not in tied and ONE_LINE.fullmatch(value)
-    ]
-
-
-def _typed(endpoint: UpstreamEndpoint, body: Spool) -> list[tuple[bytes, bytes]]:
-    """The headers of an endpoint with the content-type of this body."""
-    kept = [(name, value) for name, value in endpoint.headers if name != b"content-type"]
-    return [*kept, (b"content-type", body.content_type)]
 
 
 def _line(what: str, value: str) -> bytes:

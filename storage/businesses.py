@@ -12,6 +12,7 @@ from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from metering.money import Credits
+from metering.switches import SWITCHES
 from storage import balance_rows, movements, pages
 from storage.balance_rows import LedgerRow
 from storage.errors import NotFound
@@ -25,6 +26,8 @@ EXPIRES_AFTER_MONTHS = 6
 
 _COLUMNS = {"low_balance_threshold": "low_balance_threshold_microcredits"}
 _IN_REDIS = frozenset({"status", "low_balance_threshold"})  # What the scripts decide by.
+IN_SETTINGS = frozenset({"switches", "upstream"})
+"""Fields that stand in the column `settings`, and reach a gateway with a key's holder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,8 @@ class Business:
         time_zone: IANA name; its days and statements.
         low_balance_threshold: Below this the owner is warned.
         expires_after_months: Calendar months from a purchase to the end of its credits.
+        switches: What is switched on for it; names of `metering/switches.py`.
+        upstream: The settings of an upstream key of its own; None for the shared one.
     """
 
     id: str
@@ -49,6 +54,8 @@ class Business:
     low_balance_threshold: Credits
     expires_after_months: int
     created_at: datetime
+    switches: frozenset[str] = frozenset()
+    upstream: str | None = None
 
 
 async def add(
@@ -61,7 +68,8 @@ async def add(
     time_zone: str = "Africa/Accra",
     low_balance_threshold: Credits = LOW_BALANCE_THRESHOLD,
     expires_after_months: int = EXPIRES_AFTER_MONTHS,
-    settings: Mapping[str, Any] | None = None,
+    switches: frozenset[str] = frozenset(),
+    upstream: str | None = None,
     at: datetime,
 ) -> Business:
     """Store a new business with a balance of nothing."""
@@ -76,6 +84,8 @@ async def add(
         low_balance_threshold=low_balance_threshold,
         expires_after_months=expires_after_months,
         created_at=at,
+        switches=switches,
+        upstream=upstream,
     )
     await connection.execute(
         insert(table).values(
@@ -88,7 +98,7 @@ async def add(
             time_zone=time_zone,
             low_balance_threshold_microcredits=low_balance_threshold.micro,
             expires_after_months=expires_after_months,
-            settings=dict(settings or {}),
+            settings=_settings({}, {"switches": switches, "upstream": upstream}),
             created_at=at,
             updated_at=at,
         )
@@ -154,7 +164,13 @@ async def change(
     changed = {name: new for name, new in fields.items() if getattr(business, name) != new}
     if not changed:
         return business
-    columns = {_COLUMNS.get(name, name): _plain(new) for name, new in changed.items()}
+    columns = {
+        _COLUMNS.get(name, name): _plain(new)
+        for name, new in changed.items()
+        if name not in IN_SETTINGS
+    }
+    if changed.keys() & IN_SETTINGS:
+        columns["settings"] = _settings(await _settings_of(connection, business.id), changed)
     await connection.execute(
         update(table).where(table.c.id == business.id).values(**columns, updated_at=at)
     )
@@ -172,6 +188,25 @@ async def change(
             at=at,
         )
     return replace(business, **changed)
+
+
+def switches_in(settings: Mapping[str, Any]) -> frozenset[str]:
+    """What the column `settings` switches on; a name that is not known is nobody's."""
+    return frozenset(settings.get("switches") or ()) & SWITCHES.keys()
+
+
+async def _settings_of(connection: AsyncConnection, id: str) -> Mapping[str, Any]:
+    found = await connection.execute(select(table.c.settings).where(table.c.id == id))
+    settings: Mapping[str, Any] = found.scalar_one()
+    return settings
+
+
+def _settings(before: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
+    """The column with these fields in it; what else stands there stays."""
+    after = {**before, **{name: changed[name] for name in IN_SETTINGS if name in changed}}
+    if "switches" in changed:
+        after["switches"] = sorted(changed["switches"])
+    return {name: value for name, value in after.items() if value}
 
 
 def _plain(value: Any) -> Any:
@@ -200,4 +235,6 @@ def _business(row: Row[Any]) -> Business:
         low_balance_threshold=Credits(row.low_balance_threshold_microcredits),
         expires_after_months=row.expires_after_months,
         created_at=row.created_at,
+        switches=switches_in(row.settings),
+        upstream=row.settings.get("upstream"),
     )

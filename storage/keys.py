@@ -153,7 +153,7 @@ async def find(connection: AsyncConnection, digest: bytes) -> KeyHolder | None:
 async def find_all(connection: AsyncConnection, digests: list[bytes]) -> dict[bytes, KeyHolder]:
     """The same for many digests in one question; what is not a key is left out."""
     found = await connection.execute(
-        select(table, business_table.c.status)
+        select(table, business_table.c.status, business_table.c.settings)
         .join(business_table, business_table.c.id == table.c.business_id)
         .where(table.c.digest.in_(digests))
     )
@@ -168,6 +168,16 @@ async def of_business(connection: AsyncConnection, business: str) -> list[ApiKey
         .order_by(table.c.id.desc())
     )
     return [_key(row) for row in found]
+
+
+async def live_digests(connection: AsyncConnection, business: str) -> list[bytes]:
+    """The SHA-256 of every key of a business that was not revoked."""
+    found = await connection.execute(
+        select(table.c.digest).where(
+            table.c.business_id == known_id("business", business), table.c.revoked_at.is_(None)
+        )
+    )
+    return [bytes(digest) for digest in found.scalars()]
 
 
 async def page(
@@ -219,6 +229,8 @@ def _holder(row: Row[Any]) -> KeyHolder:
         expires_at=row.expires_at,
         revoked_at=row.revoked_at,
         limits=_limits(row),
+        switches=businesses.switches_in(row.settings),
+        upstream=row.settings.get("upstream"),
     )
 
 

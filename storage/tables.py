@@ -320,6 +320,20 @@ model_prices = Table(
     UniqueConstraint("model", "valid_from"),
 )
 
+object_owners = Table(
+    "object_owners",
+    metadata,
+    Column("id", String(200), primary_key=True, comment="OpenAI's: resp_…, file-…, vs_…"),
+    Column("kind", String(32), nullable=False, comment="response, file, vector_store, …"),
+    _business(),
+    Column("key_id", Id, comment="that made it"),
+    Column("feature", String(100)),
+    Column("tokens", BigInteger, comment="in and out, of a response; empty: not known"),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("deleted_at", UtcDateTime),
+    Index("ix_object_owners_business_id_kind_created_at", "business_id", "kind", "created_at"),
+)
+
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,

@@ -12,6 +12,7 @@ from gateway.admin.asking import asked, page_of
 from gateway.admin.described import answers
 from gateway.admin.desk import Desk, part
 from gateway.admin.forms import BusinessChange, NewBusiness, Nothing
+from gateway.admin.refusals import check_upstream
 from storage import businesses
 from storage.businesses import Status
 from storage.ids import known_id
@@ -39,6 +40,7 @@ class Businesses:
     async def add(self, request: Request) -> JSONResponse:
         """Add a business; it begins with no credits."""
         body = await asked(request, NewBusiness)
+        check_upstream(body.form.upstream, self._desk.upstreams)
         admin = self._desk.admin(request)
 
         async def add(connection: AsyncConnection) -> shown.Shown:
@@ -73,8 +75,13 @@ class Businesses:
 
     @answers(replies.AppliedBusiness, form=BusinessChange, once=True)
     async def change(self, request: Request) -> JSONResponse:
-        """Change name, owner, time zone, threshold or how long credits of now on last."""
+        """
+        Change name, owner, time zone, threshold or how long credits of now on last.
+
+        `switches` are all that are to be on; `upstream` null is the shared key again.
+        """
         body = await asked(request, BusinessChange)
+        check_upstream(body.form.upstream, self._desk.upstreams)
         admin = self._desk.admin(request)
         id = known_id("business", request.path_params["id"])
 
@@ -85,6 +92,9 @@ class Businesses:
         answer, replayed = await self._desk.once(body, f"business {id}", admin.at, change)
         headers = {"idempotency-replayed": "true"} if replayed else {}
         applied = await self._desk.applied(id)
+        if body.form.model_fields_set & businesses.IN_SETTINGS:
+            # Whoever does not hear of it looks for itself within five seconds.
+            await self._desk.announced_all(id)
         return JSONResponse({**answer, "applied": applied}, headers=headers)
 
     @answers(replies.ChangedBusiness, form=Nothing)

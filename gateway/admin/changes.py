@@ -74,6 +74,8 @@ async def add_business(
         time_zone=form.time_zone,
         low_balance_threshold=defaults.low_balance_threshold if low_at is None else low_at,
         expires_after_months=defaults.expires_after_months if months is None else months,
+        switches=frozenset(form.switches),
+        upstream=form.upstream,
         at=admin.at,
     )
     await audit_log.write(

@@ -14,7 +14,7 @@ from gateway.admin.asking import Asked, Page
 from gateway.admin.changes import Admin, BusinessDefaults, Work
 from gateway.admin.refusals import IdempotencyKeyReused
 from gateway.admin.shown import Shown
-from storage import idempotency
+from storage import idempotency, keys
 from storage.balances import Balance, NoAccount
 from storage.database import Database
 from storage.errors import Conflict, StorageError
@@ -49,6 +49,7 @@ class Desk:
     announce_revocation: Callable[[bytes], Awaitable[object]]
     clock: Callable[[], datetime]
     business_defaults: BusinessDefaults
+    upstreams: frozenset[str] = frozenset()
 
     def admin(self, request: Request) -> Admin:
         """Who asks, at this moment."""
@@ -70,6 +71,15 @@ class Desk:
                 await self.announce_revocation(digest)
         except (StorageError, TimeoutError):
             return False
+        return True
+
+    async def announced_all(self, business: str) -> bool:
+        """Let every process look up the keys of a business anew."""
+        async with self.database.read() as connection:
+            digests = await keys.live_digests(connection, business)
+        for digest in digests:
+            if not await self.announced(digest):
+                return False
         return True
 
     async def live(self, business: str) -> tuple[Balance | None, bool]:

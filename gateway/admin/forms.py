@@ -29,7 +29,9 @@ from pydantic import (
 from gateway.admin.refusals import FieldRefused
 from gateway.currency import decimals_of, parse_money
 from gateway.endpoints import METERED
+from gateway.objects import SERVED
 from metering.money import Credits
+from metering.switches import known_switch
 from storage.limits import MOST_PER_MINUTE
 
 Filled = TypeVar("Filled", bound="Form")
@@ -127,6 +129,9 @@ Moment = Annotated[
 ]
 Money = Annotated[str, BeforeValidator(_written)]
 Months = Annotated[StrictInt, Field(ge=1, le=120)]
+Switch = Annotated[StrictStr, AfterValidator(known_switch)]
+Switches = Annotated[tuple[Switch, ...], Field(max_length=100)]
+UpstreamName = Annotated[StrictStr, Field(pattern=r"^[a-z][a-z0-9-]{0,63}$")]
 PerMinute = Annotated[StrictInt, Field(ge=1, le=MOST_PER_MINUTE)]
 SomeCredits = Annotated[
     Credits, _credits(lambda c: c.micro > 0, "should be greater than 0"), _decimal_text()
@@ -147,6 +152,8 @@ class NewBusiness(Form):
     time_zone: Zone = "Africa/Accra"
     low_balance_threshold: NoDebt | None = None
     expires_after_months: Months | None = None
+    switches: Switches = ()
+    upstream: UpstreamName | None = None
 
 
 class BusinessChange(Form):
@@ -158,25 +165,30 @@ class BusinessChange(Form):
     time_zone: Zone | None = None
     low_balance_threshold: NoDebt | None = None
     expires_after_months: Months | None = None
+    switches: Switches | None = None
+    upstream: UpstreamName | None = None
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
         if not self.model_fields_set:
             raise ValueError("name: should be given, or another field to change")
-        for name in self.model_fields_set - {"owner_phone"}:
+        for name in self.model_fields_set - {"owner_phone", "upstream"}:
             if getattr(self, name) is None:
                 raise ValueError(f"{name}: should not be null")
         return self
 
     @property
     def fields(self) -> dict[str, Any]:
-        """The fields that were given; a phone of None is one to be forgotten."""
-        return {name: getattr(self, name) for name in type(self).model_fields
-                if name in self.model_fields_set}  # fmt: skip
+        """The fields that were given; a phone or an upstream of None is one to be forgotten."""
+        given = {name: getattr(self, name) for name in type(self).model_fields
+                 if name in self.model_fields_set}  # fmt: skip
+        if "switches" in given:
+            given["switches"] = frozenset(given["switches"])
+        return given
 
 
 def _served(name: str) -> str:
-    known = sorted(endpoint.name for endpoint in METERED.values())
+    known = sorted({each.name for each in METERED.values()} | {one.name for one in SERVED})
     if name not in known:
         raise ValueError(f"should be one of {', '.join(known)}")
     return name

@@ -16,6 +16,8 @@ Errors of the stores stand in the same table; those that every caller may meet a
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 from starlette.exceptions import HTTPException
 
@@ -139,3 +141,15 @@ def _headers(error: Exception, said: Said) -> list[tuple[bytes, bytes]]:
     if isinstance(error, HTTPException) and error.headers and "Allow" in error.headers:
         headers.append((b"allow", error.headers["Allow"].encode()))
     return headers
+
+
+def check_upstream(name: str | None, known: Iterable[str]) -> None:
+    """
+    Make sure that the settings have this upstream.
+
+    Raises:
+        FieldRefused: They have others, or none.
+    """
+    if name is not None and name not in known:
+        named = ", ".join(sorted(known)) or "none so far; see [upstreams] in the settings"
+        raise FieldRefused(f"upstream: should be one of: {named}", param="upstream")

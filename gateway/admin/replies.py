@@ -36,6 +36,8 @@ class Business(Reply):
     time_zone: str
     low_balance_threshold: Amount
     expires_after_months: int
+    switches: list[str]
+    upstream: str | None
     created_at: Moment
 
 

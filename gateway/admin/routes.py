@@ -38,6 +38,7 @@ def build_admin(
     announce_revocation: Callable[[bytes], Awaitable[object]],
     clock: Callable[[], datetime],
     business_defaults: BusinessDefaults = BusinessDefaults(),  # noqa: B008 - it is frozen
+    upstreams: frozenset[str] = frozenset(),
 ) -> ASGIApp:
     """
     The admin API as one ASGI app; give it every request for /admin and below, as it came.
@@ -48,8 +49,11 @@ def build_admin(
             LedgerUnavailable.
         clock: The time, aware.
         business_defaults: What a new business gets where its form is silent.
+        upstreams: Names of the upstream keys that a business may have of its own.
     """
-    desk = Desk(database, balances, crediting, announce_revocation, clock, business_defaults)
+    desk = Desk(
+        database, balances, crediting, announce_revocation, clock, business_defaults, upstreams
+    )
     routes = [route for noun in NOUNS for route in noun(desk).routes()]
     told = dict.fromkeys((AdminRefusal, StorageError, 404, 405, Exception), _told)
     app = Starlette(routes=routes, exception_handlers=told)

@@ -37,6 +37,8 @@ def business(one: Business, row: LedgerRow | None = None) -> Shown:
         "time_zone": one.time_zone,
         "low_balance_threshold": str(one.low_balance_threshold),
         "expires_after_months": one.expires_after_months,
+        "switches": sorted(one.switches),
+        "upstream": one.upstream,
         "created_at": moment(one.created_at),
     }
     if row is not None:

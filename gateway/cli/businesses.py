@@ -11,11 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.admin import changes, shown
 from gateway.admin.changes import BusinessDefaults
 from gateway.admin.forms import BusinessChange, NewBusiness, filled
+from gateway.admin.refusals import check_upstream
 from gateway.cli import output
 from gateway.cli.options import After, AsJson, BusinessId, ConfigFile, DataDir, Limit
 from gateway.cli.output import Column
 from gateway.cli.records import Where, all_rows, operator, read, write
-from storage import businesses
+from metering.switches import SWITCHES
+from storage import balance_rows, businesses
 from storage.businesses import Business, Status
 
 app = typer.Typer(no_args_is_help=True)
@@ -27,6 +29,11 @@ COLUMNS = (
     Column("expires", "expires"),
     Column("status", "status"),
 )
+
+OWN_UPSTREAM = "The section upstreams of the settings whose key of OpenAI is its own."
+SWITCHED = f"One of {', '.join(SWITCHES)}; several times."
+SwitchOn = Annotated[list[str] | None, typer.Option(help=SWITCHED)]
+SwitchOff = Annotated[list[str] | None, typer.Option(help="The other way; several times.")]
 
 
 @app.command()
@@ -42,6 +49,8 @@ def add(
     expires_after: Annotated[
         int | None, typer.Option(help="Months from a purchase to the end of its credits.")
     ] = None,
+    switch_on: SwitchOn = None,
+    upstream: Annotated[str | None, typer.Option(help=OWN_UPSTREAM)] = None,
     config: ConfigFile = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
@@ -55,10 +64,13 @@ def add(
         "time_zone": time_zone,
         "low_balance_threshold": low_balance,
         "expires_after_months": expires_after,
+        "switches": switch_on,
+        "upstream": upstream,
     }
     form = filled(NewBusiness, {key: value for key, value in given.items() if value is not None})
     where = Where(config, data_dir)
     settings = where.settings().credits
+    check_upstream(upstream, where.settings().upstreams)
     defaults = BusinessDefaults(settings.low_balance_threshold, settings.expires_after_months)
 
     async def work(connection: AsyncConnection) -> shown.Shown:
@@ -116,6 +128,12 @@ def change(
     expires_after: Annotated[
         int | None, typer.Option(help="Months from a purchase to the end; of later purchases.")
     ] = None,
+    switch_on: SwitchOn = None,
+    switch_off: SwitchOff = None,
+    upstream: Annotated[str | None, typer.Option(help=OWN_UPSTREAM)] = None,
+    no_upstream: Annotated[
+        bool, typer.Option("--no-upstream", help="The shared key of OpenAI again.")
+    ] = False,
     config: ConfigFile = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
@@ -132,13 +150,23 @@ def change(
     fields: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     if phone == "":
         fields["owner_phone"] = None
-    form = filled(BusinessChange, fields)
+    if upstream is not None or no_upstream:
+        fields["upstream"] = None if no_upstream else upstream
+    switched = (_known(switch_on), _known(switch_off))
+    where = Where(config, data_dir)
+    if upstream is not None and not no_upstream:
+        check_upstream(upstream, where.settings().upstreams)
 
     async def work(connection: AsyncConnection) -> shown.Shown:
+        if any(switched):
+            await balance_rows.lock_one(connection, business)
+            before = (await businesses.get(connection, business)).switches
+            fields["switches"] = sorted((before | switched[0]) - switched[1])
+        form = filled(BusinessChange, fields)
         after = await changes.change_business(connection, business, form, operator())
         return await _with_balance(connection, after)
 
-    output.one(write(Where(config, data_dir), work), as_json=as_json)
+    output.one(write(where, work), as_json=as_json)
 
 
 @app.command()
@@ -173,6 +201,11 @@ def _set_status(business: str, status: Status, where: Where, *, as_json: bool) -
         output.document(after)
     else:
         output.line(f"{after['name']} is {after['status']}")
+
+
+def _known(names: list[str] | None) -> frozenset[str]:
+    """Names of switches, checked before anything is asked for."""
+    return filled(BusinessChange, {"switches": names or []}).fields["switches"]  # type: ignore[no-any-return]
 
 
 async def _page(connection: AsyncConnection, limit: int, after: str | None) -> list[Business]:

@@ -20,6 +20,7 @@ class Received:
     path: str
     headers: list[tuple[bytes, bytes]]
     body: bytes
+    query: bytes = b""
 
     def header(self, name: bytes) -> bytes:
         """The value of a header, by its lower-case name; empty when there is none."""

@@ -28,6 +28,7 @@ from gateway.dev.stub_asked import Asked, Received
 from gateway.dev.stub_bills import Bill, Bills
 from gateway.dev.stub_chat import KNOWN_MODEL, Chat, in_its_tier, read_call
 from gateway.dev.stub_lean import LeanStub
+from gateway.dev.stub_objects import Objects
 from gateway.dev.stub_refused import Refused
 from gateway.dev.stub_routes import ROUTES
 from gateway.dev.stub_script import ScriptWrong, from_call
@@ -76,6 +77,7 @@ class StubOpenAI(Scripted):
     Attributes:
         requests: Every request that arrived, refused ones too.
         bills: What our account was charged.
+        objects: What it keeps, for whoever knows an id.
         base_url: As in "http://127.0.0.1:40123/v1", while it is served.
     """
 
@@ -83,6 +85,7 @@ class StubOpenAI(Scripted):
         super().__init__()
         self.requests: list[Received] = []
         self.bills = bills or Bills()
+        self.objects = Objects()
         self.base_url = ""
         self._api_key = api_key
         self._arrival = asyncio.Condition()
@@ -132,11 +135,20 @@ class StubOpenAI(Scripted):
                 await _send_json(send, 200, _models(request.path))
             else:
                 words = f"Invalid URL ({request.method} {request.path})"
-                raise Refused(404, words)
+                if not await self._about_objects(request, scope, receive, send):
+                    raise Refused(404, words)
         except Refused as refused:
             await _send_json(send, refused.status, refused.body)
         except ScriptWrong as wrong:
             await _send_json(send, 400, replies.error(400, message=str(wrong)))
+
+    async def _about_objects(
+        self, request: Received, scope: Scope, receive: Receive, send: Send
+    ) -> bool:
+        transaction = request.header(b"x-client-request-id").decode("latin-1")
+        return await self.objects.answer(
+            Asked(request, scope, receive, send, self.bills, transaction, self.next_script)
+        )
 
     async def _chat(self, request: Received, scope: Scope, receive: Receive, send: Send) -> None:
         fields = read_call(request.body)
@@ -178,7 +190,8 @@ async def _read(scope: Scope, receive: Receive) -> Received:
         message = await receive()
         parts.append(message.get("body", b""))
         more = message.get("more_body", False)
-    return Received(scope["method"], scope["path"], list(scope["headers"]), b"".join(parts))
+    body, path = b"".join(parts), scope["path"]
+    return Received(scope["method"], path, list(scope["headers"]), body, scope["query_string"])
 
 
 async def _send_json(send: Send, status: int, body: bytes) -> None:

@@ -15,6 +15,11 @@ WORST_IMAGE = {"gpt-4o-mini": 2_833 + 8 * 5_667, "": 24_600}
 
 QUERIES_OF_A_SEARCH = 8
 
+# Who calls and how; none of it is shown to the model.
+_NOT_READ = frozenset(
+    {"model", "metadata", "include", "user", "safety_identifier", "prompt_cache_key"}
+)
+
 
 @dataclass(frozen=True)
 class Used:
@@ -153,7 +158,7 @@ def _is_data(node: Mapping[str, Any]) -> bool:
 
 def _bytes_of_text(fields: Mapping[str, Any]) -> int:
     """A token for every byte that the model reads, and what stands around each item."""
-    read = {name: fields[name] for name in fields if name not in ("model", "metadata", "include")}
+    read = {name: fields[name] for name in fields if name not in _NOT_READ}
     texts = sum(len(text.encode()) for text in _texts(read))
     items = fields.get("input")
     return texts + 4 * (len(items) + 1 if isinstance(items, list) else 2) + 3

@@ -131,6 +131,7 @@ async def test_what_is_elsewhere_needs_its_switch(house, switch, part):
     acme = await house.business()
     refused = await asks(house, acme, VISION, part)
     switch_on(house, switch)
+    await own(acme, "file-1")
     house.openai.changes(found_tokens=120_000)
 
     served = await asks(house, acme, VISION, part)

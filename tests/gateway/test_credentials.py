@@ -14,6 +14,7 @@ import pytest
 from gateway import authenticate
 from gateway.admin.desk import Desk
 from gateway.admin.routes import NOUNS
+from gateway.objects import OBJECTS
 from storage import keys
 from tests.gateway.raw_caller import HELLO, request, sends
 from tests.house import ADMIN_TOKEN, OUR_KEY, Acme, House, open_house
@@ -34,6 +35,7 @@ V1 = [
     ("GET", "/v1/chat/completions"),
     ("GET", "/v1/nothing"),
     ("GET", "/v1"),
+    *((one.method, "/v1" + re.sub(r"\{\w+\}", "abc_123", one.path)) for one in OBJECTS),
 ]
 ADMIN = [
     (method, re.sub(r"\{id\}", ID, route.path))

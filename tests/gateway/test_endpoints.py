@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway import endpoints
+from gateway import endpoints, objects
 from gateway.endpoints import METERED, REASONS, model_in, refuse
 from gateway.errors import (
     EndpointNotSupported,
@@ -127,11 +127,13 @@ def test_what_nobody_knows_is_not_found(method, path):
         ("PUT", "/v1/models/gpt-5.4", ("DELETE", "GET")),
         ("HEAD", "/v1/models", ("GET",)),
         ("POST", "/v1/credits", ("GET",)),
+        ("PUT", "/v1/files/file-1", ("DELETE", "GET")),
+        ("PATCH", "/v1/responses/resp_1/cancel", ("POST",)),
     ],
 )
 def test_a_known_path_with_another_method_names_those_it_has(method, path, allowed):
     """405 with Allow."""
-    refused = refuse(method, path)
+    refused = refuse(method, path, methods=objects.methods_of(path))
 
     assert isinstance(refused, MethodNotAllowed)
     assert refused.allowed == allowed

@@ -9,6 +9,7 @@ import pytest
 from metering.money import Credits
 from tests.gateway.refusal import refusal_in
 from tests.gateway.responding import SEARCH, ask, body, switch_on
+from tests.gateway.storing import own
 from tests.house import MODEL, House
 from tests.one_house import charged_as_billed, set_up
 
@@ -37,6 +38,7 @@ async def test_file_searches_and_containers_are_charged(house: House):
     """A container once, however often code runs in it."""
     switch_on(house, "hosted_tools", "vector_stores")
     acme = await house.business("500.00")
+    await own(acme, "vs_1", kind="vector_store")
     house.openai.changes(file_searches=2, containers=1)
     files = {"type": "file_search", "vector_store_ids": ["vs_1"]}
     code = {"type": "code_interpreter", "container": {"type": "auto"}}

@@ -118,3 +118,44 @@ def test_a_file_with_secrets_that_everybody_may_read_is_refused(written):
 
     Settings.load(written("[server]\nport = 1", 0o644), {})
     Settings.load(written('[redis]\nurl = "redis://host"', 0o644), {})
+
+
+OWN = '[upstreams.acme]\napi_key = "sk-secret-of-acme"\n'
+
+
+def test_the_key_of_an_upstream_is_a_secret_like_every_other(written):
+    """In a file that others may read it is a problem; in what is shown it is hidden."""
+    with pytest.raises(SettingsWrong, match=r"holds upstreams\.acme\.api_key"):
+        Settings.load(written(OWN, mode=0o644), {})
+
+    settings = Settings.load(written(OWN), {})
+
+    assert settings.upstreams["acme"].api_key.get_secret_value() == "sk-secret-of-acme"
+    assert "sk-secret" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[upstreams]\nacme = "sk-secret-of-acme"',
+        '[upstreams.acme]\napi_key = ["sk-secret-of-acme"]',
+    ],
+)
+def test_a_key_in_the_wrong_place_is_not_repeated(written, text):
+    """The error names the place."""
+    with pytest.raises(SettingsWrong) as wrong:
+        Settings.load(written(text), {})
+
+    assert "upstreams.acme" in str(wrong.value)
+    assert "sk-secret" not in str(wrong.value)
+
+
+def test_the_key_of_an_upstream_can_be_a_file(tmp_path):
+    """Named like the key."""
+    file = tmp_path / "upstreams.acme.api_key"
+    file.write_text("sk-secret-of-acme\n")
+    file.chmod(0o600)
+
+    settings = Settings.load(None, {"CREDENTIALS_DIRECTORY": str(tmp_path)})
+
+    assert settings.upstreams["acme"].api_key.get_secret_value() == "sk-secret-of-acme"

@@ -9,8 +9,9 @@ import httpx2
 import pytest
 
 from gateway.dev.stub_openai import StubOpenAI
-from gateway.upstream import Upstream, UpstreamReply, reply_headers
+from gateway.upstream import Upstream, UpstreamReply
 from gateway.upstream_errors import UpstreamBroken
+from gateway.upstream_headers import reply_headers
 from tests.gateway.upstreams import CALL, KEY, STREAM, an_upstream, answering
 
 pytestmark = pytest.mark.anyio

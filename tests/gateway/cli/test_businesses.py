@@ -163,3 +163,47 @@ def test_a_change_of_nothing_and_a_wrong_one_are_named(gateway, acme):
         "gateway: owner_email: should be an address"
     )
     assert gateway("business", "set", UNKNOWN, "--name", "A").code == 3
+
+
+def test_switches_are_set_one_by_one(gateway):
+    """What is not named stays as it is."""
+    id = gateway(
+        *("business", "add", "Acme", "--email", "a@b", "--switch-on", "files", "--json")
+    ).document["id"]
+
+    both = gateway(
+        *("business", "set", id, "--switch-on", "stored", "--switch-on", "urls", "--json")
+    ).document
+    one = gateway(
+        *("business", "set", id, "--switch-off", "files", "--switch-off", "urls", "--json")
+    ).document
+
+    assert both["switches"] == ["files", "stored", "urls"]
+    assert one["switches"] == ["stored"]
+    assert gateway("business", "show", id, "--json").document["switches"] == ["stored"]
+
+
+def test_an_own_upstream_is_set_and_given_up(gateway, monkeypatch):
+    """Only one that the settings have."""
+    monkeypatch.setenv("GATEWAY__UPSTREAMS__ACME__API_KEY", "sk-own")
+    id = gateway(
+        *("business", "add", "Acme", "--email", "a@b", "--upstream", "acme", "--json")
+    ).document["id"]
+
+    wrong = gateway("business", "set", id, "--upstream", "amce")
+    shown = gateway("business", "show", id, "--json").document
+    none = gateway("business", "set", id, "--no-upstream", "--json").document
+
+    assert wrong.code != 0
+    assert "acme" in wrong.err
+    assert (shown["upstream"], none["upstream"]) == ("acme", None)
+
+
+def test_an_unknown_switch_is_refused_naming_the_known(gateway):
+    """Nothing is changed then."""
+    id = gateway("business", "add", "Acme", "--email", "a@b", "--json").document["id"]
+
+    wrong = gateway("business", "set", id, "--switch-off", "flies")
+
+    assert wrong.code != 0
+    assert "vector_stores" in wrong.err

@@ -106,7 +106,7 @@ async def test_models_are_listed(client: httpx2.AsyncClient) -> None:
     listed = (await client.get("/models")).json()["data"]
     one = await client.get("/models/gpt-6-sol")
     unknown = await client.get("/models/claude")
-    elsewhere = await client.get("/files")
+    elsewhere = await client.get("/elsewhere")
 
     assert "gpt-6-sol" in [model["id"] for model in listed]
     assert one.json()["id"] == "gpt-6-sol"
