@@ -254,6 +254,12 @@ def told(error: httpx2.TransportError, *, sent: bool) -> UpstreamError:
     return UpstreamBroken(f"the upstream broke off: {error}")
 
 
+def _typed(endpoint: UpstreamEndpoint, body: Spool) -> list[tuple[bytes, bytes]]:
+    """The headers of an endpoint with the content-type of this body."""
+    kept = [(name, value) for name, value in endpoint.headers if name != b"content-type"]
+    return [*kept, (b"content-type", body.content_type)]
+
+
 def _line(what: str, value: str) -> bytes:
     """A value as it may stand in a header. The error does not repeat it: it may be the key."""
     if not (value and value.isascii() and value.isprintable()):

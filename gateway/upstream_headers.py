@@ -36,9 +36,3 @@ def reply_headers(reply: UpstreamReply) -> list[tuple[bytes, bytes]]:
         for name, value in reply.headers
         if name in PASSED_ON and name not in tied and ONE_LINE.fullmatch(value)
     ]
-
-
-def _typed(endpoint: UpstreamEndpoint, body: Spool) -> list[tuple[bytes, bytes]]:
-    """The headers of an endpoint with the content-type of this body."""
-    kept = [(name, value) for name, value in endpoint.headers if name != b"content-type"]
-    return [*kept, (b"content-type", body.content_type)]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from metering.money import Credits
+from tests.gateway.storing import own
 from tests.metering.chat.parts import file, image, image_at, mp3, speech, text, user, wav
 from tests.rows import (
     AUDIO,
