@@ -17,9 +17,10 @@ from hashlib import sha256
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.admin import changes, shown
+from gateway.admin import changes, key_changes, shown
 from gateway.admin.changes import Admin, BusinessDefaults
-from gateway.admin.forms import Form, Moment, NewBusiness, NewKey, NoDebt, Text200, filled
+from gateway.admin.fields import Moment, NoDebt, Text200
+from gateway.admin.forms import Form, NewBusiness, NewKey, filled
 from gateway.admin.refusals import FieldRefused
 from metering.money import Credits
 from storage import audit_log, idempotency, purchases
@@ -129,7 +130,9 @@ async def bring_over(
         await _credit(connection, business.id, line.balance, admin)
     secret = None
     if with_key:
-        _, secret = await changes.issue_key(connection, business.id, NewKey(name="import"), admin)
+        _, secret = await key_changes.issue_key(
+            connection, business.id, NewKey(name="import"), admin
+        )
     await idempotency.keep(connection, **claimed, status=201, answer={"business_id": business.id})
     return Imported(reference, business.id, secret)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from hashlib import sha256
 
+import pytest
+
 UNKNOWN = "0198a1b2-0000-7000-8000-000000000000"
 
 
@@ -131,6 +133,43 @@ def test_a_key_is_issued_with_limits(gateway, acme):
     wrong = gateway("key", "issue", acme, "--name", "pupil", "--credit-cap", "0")
     assert wrong.code == 2
     assert "credit_cap: should be greater than 0" in wrong.err
+
+
+def test_limits_of_a_key_are_changed_and_cleared(gateway, acme):
+    """What is not named stays, '' takes one away; the list shows them."""
+    limits = ("--credit-cap", "25", "--requests-per-minute", "60", "--concurrent", "5")
+    id = gateway("key", "issue", acme, "--name", "pupil", *limits, "--json").document["id"]
+
+    more = ("--requests-per-minute", "", "--tokens-per-minute", "9000", "--credit-cap", "12.5")
+    changed = gateway("key", "set", id, *more, "--json").document
+    table = gateway("key", "list", acme).out
+    cleared = gateway("key", "set", id, "--credit-cap", "", "--json").document
+
+    names = ("requests_per_minute", "tokens_per_minute", "concurrent", "credit_cap")
+    assert [changed[name] for name in names] == [None, 9000, 5, "12.50"]
+    assert all(text in table for text in ("tokens/min", "9000", "at a time", "12.50", "0.00"))
+    assert [cleared[name] for name in names] == [None, 9000, 5, None]
+    listed = gateway("key", "list", acme, "--json").document
+    assert [listed[name] for name in (*names, "spent")] == [None, 9000, 5, None, None]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ((), "requests_per_minute: should be given, or another field to change"),
+        (("--concurrent", "many"), "concurrent: should be a whole number"),
+        (("--concurrent", "0"), "concurrent: "),
+        (("--credit-cap", "0"), "credit_cap: should be greater than 0"),
+    ],
+)
+def test_limits_that_are_none_are_refused(gateway, acme, given, said):
+    """Exit 2 names the field."""
+    id = gateway("key", "issue", acme, "--name", "pupil", "--json").document["id"]
+
+    wrong = gateway("key", "set", id, *given)
+
+    assert wrong.code == 2
+    assert said in wrong.err
 
 
 def test_a_key_is_revoked_by_its_id(gateway, acme):
