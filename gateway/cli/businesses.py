@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.admin import changes, shown
 from gateway.admin.changes import BusinessDefaults
 from gateway.admin.forms import BusinessChange, NewBusiness, filled
-from gateway.cli import output
+from gateway.cli import applying, output
 from gateway.cli.options import After, AsJson, BusinessId, ConfigFile, DataDir, Limit
 from gateway.cli.output import Column
 from gateway.cli.records import Where, all_rows, operator, read, write
@@ -136,7 +136,8 @@ def change(
 
     async def work(connection: AsyncConnection) -> shown.Shown:
         after = await changes.change_business(connection, business, form, operator())
-        return await _with_balance(connection, after)
+        applied = await applying.applied(connection, after.id)
+        return {**await _with_balance(connection, after), **applied}
 
     output.one(write(Where(config, data_dir), work), as_json=as_json)
 
@@ -166,7 +167,8 @@ def resume(
 def _set_status(business: str, status: Status, where: Where, *, as_json: bool) -> None:
     async def work(connection: AsyncConnection) -> shown.Shown:
         after = await changes.set_status(connection, business, status, operator())
-        return await _with_balance(connection, after)
+        applied = await applying.applied(connection, after.id)
+        return {**await _with_balance(connection, after), **applied}
 
     after = write(where, work)
     if as_json:
