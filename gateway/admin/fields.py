@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from typing import Annotated, Any
 from unicodedata import category
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -126,7 +127,9 @@ Signed = Annotated[Credits, _credits(bool, "should not be 0"), _decimal_text(sig
 def _served(name: str) -> str:
     known = sorted(endpoint.name for endpoint in METERED.values())
     if name not in known:
-        raise ValueError(f"should be one of {', '.join(known)}")
+        close = get_close_matches(name, known, n=1, cutoff=0.5)
+        meant = f"; did you mean {close[0]}?" if close else ""
+        raise ValueError(f"should be one of {', '.join(known)}{meant}")
     return name
 
 
