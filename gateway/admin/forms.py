@@ -11,6 +11,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic_core import ErrorDetails
 
 from gateway.admin.fields import (
     AtATime,
@@ -33,6 +34,7 @@ from gateway.admin.fields import (
 )
 from gateway.admin.refusals import FieldRefused
 from gateway.currency import parse_money
+from gateway.plural import without_capital
 from metering.money import Credits
 
 Filled = TypeVar("Filled", bound="Form")
@@ -194,10 +196,19 @@ def filled(form: type[Filled], fields: Any) -> Filled:
     try:
         return form.model_validate(fields)
     except ValidationError as wrong:
-        error = wrong.errors(include_url=False, include_context=False, include_input=False)[0]
+        raise refusals(wrong)[0] from None
+
+
+def refusals(wrong: ValidationError) -> list[FieldRefused]:
+    """Each field that is not as it must be, in our words."""
+    errors = wrong.errors(include_url=False, include_context=False, include_input=False)
+    return [_refusal(error) for error in errors]
+
+
+def _refusal(error: ErrorDetails) -> FieldRefused:
     said = _WORDS.get(error["type"]) or error["msg"].removeprefix("Value error, ")
     param = ".".join(str(part) for part in error["loc"])
     if not param:
         # Said about two fields at once: the text begins with the one to change.
         param, _, said = said.partition(": ")
-    raise FieldRefused(f"{param[:100]}: {said}", param=param[:100])
+    return FieldRefused(f"{param[:100]}: {without_capital(said)}", param=param[:100])
