@@ -20,6 +20,8 @@ from storage.businesses import Business, Status
 
 app = typer.Typer(no_args_is_help=True)
 
+WARNED_BELOW = "Credits below which the owner is warned."
+
 COLUMNS = (
     Column("id", "id"),
     Column("name", "name"),
@@ -32,15 +34,24 @@ COLUMNS = (
 @app.command()
 def add(
     name: str,
-    email: Annotated[str, typer.Option(help="The owner's address; alerts go there.")],
-    phone: Annotated[str | None, typer.Option(help="The owner's phone.")] = None,
+    email: Annotated[
+        str, typer.Option("--owner-email", "--email", help="The owner's address; alerts go there.")
+    ],
+    phone: Annotated[
+        str | None, typer.Option("--owner-phone", "--phone", help="The owner's phone.")
+    ] = None,
     currency: Annotated[str | None, typer.Option(help="What it pays in: GHS.")] = None,
     time_zone: Annotated[str | None, typer.Option(help="Its days: Africa/Accra.")] = None,
     low_balance: Annotated[
-        str | None, typer.Option(help="Credits below which the owner is warned.")
+        str | None, typer.Option("--low-balance-threshold", "--low-balance", help=WARNED_BELOW)
     ] = None,
     expires_after: Annotated[
-        int | None, typer.Option(help="Months from a purchase to the end of its credits.")
+        int | None,
+        typer.Option(
+            "--expires-after-months",
+            "--expires-after",
+            help="From a purchase to the end of its credits.",
+        ),
     ] = None,
     config: ConfigFile = None,
     data_dir: DataDir = None,
@@ -107,14 +118,24 @@ def show(
 def change(
     business: BusinessId,
     name: Annotated[str | None, typer.Option(help="What it is called.")] = None,
-    email: Annotated[str | None, typer.Option(help="The owner's address.")] = None,
-    phone: Annotated[str | None, typer.Option(help="The owner's phone; '' forgets it.")] = None,
+    email: Annotated[
+        str | None, typer.Option("--owner-email", "--email", help="The owner's address.")
+    ] = None,
+    phone: Annotated[
+        str | None,
+        typer.Option("--owner-phone", "--phone", help="The owner's phone; '' forgets it."),
+    ] = None,
     time_zone: Annotated[str | None, typer.Option(help="Its days: Africa/Accra.")] = None,
     low_balance: Annotated[
-        str | None, typer.Option(help="Credits below which the owner is warned.")
+        str | None, typer.Option("--low-balance-threshold", "--low-balance", help=WARNED_BELOW)
     ] = None,
     expires_after: Annotated[
-        int | None, typer.Option(help="Months from a purchase to the end; of later purchases.")
+        int | None,
+        typer.Option(
+            "--expires-after-months",
+            "--expires-after",
+            help="From a purchase to the end of its credits; of later purchases.",
+        ),
     ] = None,
     config: ConfigFile = None,
     data_dir: DataDir = None,

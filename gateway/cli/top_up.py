@@ -17,16 +17,28 @@ from gateway.cli.records import Where, operator, write
 def app(
     business: BusinessId,
     credits: Annotated[str, typer.Argument(metavar="CREDITS", help="Such as 30 or 77.50.")],
-    bonus: Annotated[str | None, typer.Option(help="Credits given on top.")] = None,
+    bonus: Annotated[
+        str | None, typer.Option("--bonus-credits", "--bonus", help="Credits given on top.")
+    ] = None,
     amount_paid: Annotated[str | None, typer.Option(help="Money paid: 30.00.")] = None,
     currency: Annotated[
         str | None, typer.Option(help="Of the money; the business's own by default.")
     ] = None,
     reference: Annotated[
-        str | None, typer.Option(help="Of the payment. Each is credited once: give it.")
+        str | None,
+        typer.Option(
+            "--payment-reference",
+            "--reference",
+            help="Of the payment. Each is credited once: give it.",
+        ),
     ] = None,
     method: Annotated[
-        str | None, typer.Option(help="mobile_money, card, bank, admin_grant, free_trial, ….")
+        str | None,
+        typer.Option(
+            "--payment-method",
+            "--method",
+            help="mobile_money, card, bank, admin_grant, free_trial, ….",
+        ),
     ] = None,
     note: Annotated[str | None, typer.Option(help="For whoever reads the receipt.")] = None,
     user: Annotated[str | None, typer.Option(help="Who in the business bought.")] = None,

@@ -110,12 +110,14 @@ def test_unknown_things_exit_3(gateway):
 
 def test_a_key_is_printed_once_and_alone(gateway, acme):
     """`KEY=$(gateway key issue …)` works; the rest is said on stderr."""
-    issued = gateway("key", "issue", acme, "--name", "till", "--feature", "product", "--model", "m")
+    issued = gateway(
+        "key", "issue", acme, "--name", "till", "--feature", "product", "--model", "gpt-5"
+    )
 
     assert re.fullmatch(r"gw-[A-Za-z0-9_-]{43}\n", issued.out)
     assert "nobody can show it again" in issued.err
     listed = gateway("key", "list", acme, "--json")
-    assert listed.document["scopes"] == {"endpoints": [], "models": ["m"], "features": ["product"]}
+    assert listed.document["scopes"] == {"endpoints": [], "models": ["gpt-5"], "features": ["product"]}
     secret = issued.out.strip()
     everything = listed.out + gateway("key", "list", acme).out
     assert secret not in everything
@@ -133,6 +135,29 @@ def test_a_key_is_issued_with_limits(gateway, acme):
     wrong = gateway("key", "issue", acme, "--name", "pupil", "--credit-cap", "0")
     assert wrong.code == 2
     assert "credit_cap: should be greater than 0" in wrong.err
+
+
+def test_options_are_called_as_the_fields_are(gateway):
+    """The short names of before go on working."""
+    long = gateway(
+        "business", "add", "A", "--owner-email", "a@b.example", "--owner-phone", "+233 200000",
+        "--low-balance-threshold", "3", "--expires-after-months", "2", "--json",
+    ).document  # fmt: skip
+    short = gateway(
+        "business", "set", long["id"], "--email", "c@d.example", "--phone", "+233 200001",
+        "--low-balance", "4", "--expires-after", "5", "--json",
+    ).document  # fmt: skip
+    paid = gateway(
+        "top-up", long["id"], "1", "--bonus-credits", "2", "--payment-reference", "r",
+        "--payment-method", "card", "--json",
+    ).document["purchase"]  # fmt: skip
+
+    fields = ("owner_email", "owner_phone", "low_balance_threshold", "expires_after_months")
+    assert [long[name] for name in fields] == ["a@b.example", "+233 200000", "3.00", 2]
+    assert [short[name] for name in fields] == ["c@d.example", "+233 200001", "4.00", 5]
+    assert (paid["bonus_credits"], paid["payment_reference"], paid["payment_method"]) == (
+        "2.00", "r", "card",
+    )  # fmt: skip
 
 
 def test_limits_of_a_key_are_changed_and_cleared(gateway, acme):
