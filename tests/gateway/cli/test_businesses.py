@@ -117,7 +117,11 @@ def test_a_key_is_printed_once_and_alone(gateway, acme):
     assert re.fullmatch(r"gw-[A-Za-z0-9_-]{43}\n", issued.out)
     assert "nobody can show it again" in issued.err
     listed = gateway("key", "list", acme, "--json")
-    assert listed.document["scopes"] == {"endpoints": [], "models": ["gpt-5"], "features": ["product"]}
+    assert listed.document["scopes"] == {
+        "endpoints": [],
+        "models": ["gpt-5"],
+        "features": ["product"],
+    }
     secret = issued.out.strip()
     everything = listed.out + gateway("key", "list", acme).out
     assert secret not in everything
