@@ -237,20 +237,6 @@ async def _charged_by_letters(
     return sum(filter(None, amounts), Credits(0))
 
 
-async def spent_of(
-    connection: AsyncConnection, business: str, keys: Collection[str]
-) -> dict[str, Credits]:
-    """Key → what it was charged, as far as SQL has it; a key that spent nothing is left out."""
-    if not keys:
-        return {}
-    found = await connection.execute(
-        select(table.c.key_id, func.sum(table.c.credits_used_microcredits))
-        .where(table.c.business_id == known_id("business", business), table.c.key_id.in_(keys))
-        .group_by(table.c.key_id)
-    )
-    return {row[0]: Credits(int(row[1])) for row in found}
-
-
 async def page(
     connection: AsyncConnection, business: str, *, limit: int, after: str | None = None
 ) -> list[Transaction]:

@@ -12,7 +12,7 @@ from gateway.admin.asking import asked, page_of
 from gateway.admin.described import answers
 from gateway.admin.desk import Desk, part
 from gateway.admin.forms import KeyChange, NewKey
-from storage import businesses, keys, transactions
+from storage import businesses, keys, spending
 from storage.ids import known_id
 
 
@@ -54,7 +54,7 @@ class Keys:
         async with self._desk.database.read() as connection:
             business = await businesses.get(connection, request.path_params["id"])
             found = await keys.page(connection, business.id, limit=page.limit + 1, after=page.after)
-            spent = await transactions.spent_of(connection, business.id, keys.capped(found))
+            spent = await spending.spent_of(connection, business.id, keys.capped(found))
         return JSONResponse(part([shown.listed_key(key, spent) for key in found], page))
 
     @answers(replies.AnnouncedKey, form=KeyChange, once=True)

@@ -13,7 +13,7 @@ from gateway.cli import output
 from gateway.cli.options import After, AsJson, BusinessId, ConfigFile, DataDir, Limit
 from gateway.cli.output import Column
 from gateway.cli.records import Where, all_rows, operator, read, write
-from storage import businesses, keys, transactions
+from storage import businesses, keys, spending
 from storage.keys import ApiKey
 
 app = typer.Typer(no_args_is_help=True)
@@ -113,7 +113,7 @@ def list_all(
             return await keys.page(connection, owner.id, limit=limit, after=after)
 
         found = await all_rows(connection, page, limit, after)
-        spent = await transactions.spent_of(connection, owner.id, keys.capped(found))
+        spent = await spending.spent_of(connection, owner.id, keys.capped(found))
         return [shown.listed_key(one, spent) for one in found]
 
     output.rows(read(Where(config, data_dir), work), COLUMNS, as_json=as_json, limit=limit)
