@@ -1,7 +1,7 @@
 """
 What is wrong with the settings, in lines that an operator can act on:
 
-    config.toml: server.port → Input should be a valid integer | got 'abc'
+    config.toml: server.port → input should be a valid integer | got 'abc'
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings
 
+from gateway.plural import without_capital
 from gateway.settings_sources import Source, is_secret
 
 Path = tuple[str, ...]
@@ -56,7 +57,7 @@ def _problem(error: ErrorDetails, sources: list[Source], settings: type[BaseSett
 
 
 def _said(error: ErrorDetails) -> str:
-    return _WORDS.get(error["type"]) or error["msg"].removeprefix("Value error, ")
+    return _WORDS.get(error["type"]) or without_capital(error["msg"].removeprefix("Value error, "))
 
 
 def _placed(line: str, sources: list[Source]) -> str:

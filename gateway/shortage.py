@@ -52,10 +52,11 @@ def _of_a_key(
     left = max(Credits(0), refused.cap - refused.spent - refused.held)
     affordable = quotes.affordable_output(quote, left)
     advice = f", or lower max_completion_tokens to {affordable}" if affordable else ""
+    comma = "," if affordable else " or"
     return type(refused)(
         f"this call may use {required} credits and this key may spend {left} more: its cap is "
         f"{refused.cap}, of which {refused.spent} are spent and {refused.held} held for calls "
-        f"that run; use another key, ask for one with a higher cap{advice}",
+        f"that run; use another key{comma} ask for one with a higher cap{advice}",
         cap=refused.cap,
         spent=refused.spent,
         held=refused.held,

@@ -8,6 +8,7 @@ its digest compares nothing that a clock could measure.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
@@ -17,7 +18,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from metering.money import Credits
+from metering.money import MOST_MICROCREDITS, Credits
 from storage import businesses, pages
 from storage.errors import NotFound
 from storage.ids import known_id, new_id
@@ -26,6 +27,10 @@ from storage.tables import api_keys as table
 from storage.tables import businesses as business_table
 
 PREFIX = "gw-"
+
+# A key that once had a cap keeps this one, which nobody can spend: so Redis goes on counting,
+# and another cap knows what was spent in between.
+NO_CAP_ANY_MORE = Credits(MOST_MICROCREDITS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,16 +165,6 @@ async def find_all(connection: AsyncConnection, digests: list[bytes]) -> dict[by
     return {bytes(row.digest): _holder(row) for row in found}
 
 
-async def of_business(connection: AsyncConnection, business: str) -> list[ApiKey]:
-    """Every key of a business, newest first, revoked ones included."""
-    found = await connection.execute(
-        select(table)
-        .where(table.c.business_id == known_id("business", business))
-        .order_by(table.c.id.desc())
-    )
-    return [_key(row) for row in found]
-
-
 async def live_digests(connection: AsyncConnection, business: str) -> list[bytes]:
     """The SHA-256 of every key of a business that was not revoked."""
     found = await connection.execute(
@@ -202,6 +197,27 @@ async def get(connection: AsyncConnection, id: str) -> ApiKey:
     if row is None:
         raise NotFound("key", id)
     return _key(row)
+
+
+async def change(connection: AsyncConnection, key: ApiKey, fields: Mapping[str, Any]) -> ApiKey:
+    """
+    Set some of `requests_per_minute`, `tokens_per_minute`, `concurrent`, `credit_cap`.
+
+    None takes one away. Whoever knows the key has to look it up again.
+    """
+    limits = {name: value for name, value in fields.items() if name != "credit_cap"}
+    values: dict[str, Any] = {**limits}
+    cap = fields.get("credit_cap", key.credit_cap)
+    if cap != key.credit_cap:
+        values["credit_cap_microcredits"] = (NO_CAP_ANY_MORE if cap is None else cap).micro
+    if values:
+        await connection.execute(update(table).where(table.c.id == key.id).values(values))
+    return replace(key, limits=replace(key.limits, **limits), credit_cap=cap)
+
+
+def capped(found: Iterable[ApiKey]) -> list[str]:
+    """The ids of those that have a cap."""
+    return [key.id for key in found if key.credit_cap is not None]
 
 
 async def revoke(connection: AsyncConnection, id: str, at: datetime) -> ApiKey:
@@ -263,7 +279,7 @@ def _key(row: Row[Any]) -> ApiKey:
         name=row.name,
         scopes=_scopes(row.scopes),
         default_feature=row.default_feature,
-        credit_cap=_cap(row),
+        credit_cap=None if (cap := _cap(row)) == NO_CAP_ANY_MORE else cap,
         expires_at=row.expires_at,
         revoked_at=row.revoked_at,
         last_used_at=row.last_used_at,

@@ -80,11 +80,20 @@ class Partitions:
                 self._frozen[row.partition] = row.frozen_reason
         await self._compare(rows)
 
-    async def check(self) -> None:
-        """Compare again, as after a reconnect; freezes what lost something meanwhile."""
+    async def check(self) -> frozenset[int]:
+        """
+        Compare again, as after a reconnect; freezes what lost something meanwhile.
+
+        Returns:
+            The partitions that were compared; not those of a Cluster's server that is away.
+
+        Raises:
+            LedgerUnavailable: No server answers.
+            RecordsUnavailable: SQL does not answer.
+        """
         async with self._database.read() as connection:
             rows = await partition_rows.read(connection)
-        await self._compare(rows)
+        return await self._compare(rows, some_will_do=True)
 
     async def note(self, partition: int, *, seen_when_asked: int, counter: int) -> None:
         """
@@ -154,16 +163,23 @@ class Partitions:
                 f"Redis did not answer ({type(error).__name__})", reason="unreachable"
             ) from error
 
-    async def _compare(self, rows: list[partition_rows.PartitionRow]) -> None:
+    async def _compare(
+        self, rows: list[partition_rows.PartitionRow], *, some_will_do: bool = False
+    ) -> frozenset[int]:
         # Answers that come while we ask raise the counters past what we are about to read.
         seen = list(self._counters)
-        metas = await self._metas()
+        metas = await self._metas(some_will_do=some_will_do)
+        answered = set()
         for row, meta in zip(rows, metas, strict=True):
+            if isinstance(meta, BaseException):
+                continue
+            answered.add(row.partition)
             if row.partition in self._frozen:
                 continue
             reason = await self._what_is_wrong(row, meta, seen=seen[row.partition])
             if reason:
                 await self.freeze(row.partition, reason)
+        return frozenset(answered)
 
     async def _what_is_wrong(
         self, row: partition_rows.PartitionRow, meta: list[str | None], *, seen: int
@@ -193,12 +209,19 @@ class Partitions:
         await self._scripts.call("begin", [redis_keys.meta(p)], [str(row.epoch), "0"])
         return None
 
-    async def _metas(self) -> list[list[str | None]]:
+    async def _metas(self, *, some_will_do: bool = False) -> list[Any]:
+        """Epoch, counter and reason of each partition; what failed where some will do."""
         pipeline: Any = self._redis.pipeline(transaction=False)
         for partition in range(redis_keys.PARTITIONS):
             pipeline.hmget(redis_keys.meta(partition), "epoch", "counter", "frozen")
-        metas: list[list[str | None]] = await self.asking(pipeline.execute())
-        return metas
+        return await self.asking(_answers(pipeline, some_will_do=some_will_do))
+
+
+async def _answers(pipeline: Any, *, some_will_do: bool) -> list[Any]:
+    answers: list[Any] = await pipeline.execute(raise_on_error=not some_will_do)
+    if all(isinstance(each, BaseException) for each in answers):
+        raise answers[0]
+    return answers
 
 
 def _frozen(reason: str) -> LedgerUnavailable:

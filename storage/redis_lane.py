@@ -103,6 +103,10 @@ class Lane:
         self._send_is_due = False
         self.steady_since: float | None = None
 
+    def steady(self, partition: int) -> float | None:
+        """Since when the server has answered, for every partition; None while it does not."""
+        return self.steady_since
+
     def call(self, asked: Asked) -> None:
         """Send it with the next batch."""
         self._waiting.append(asked)

@@ -28,8 +28,7 @@ AGAIN_S = 0.02
 class Lanes(Protocol):
     """Where script calls go."""
 
-    @property
-    def steady_since(self) -> float | None: ...
+    def steady(self, partition: int) -> float | None: ...
 
     def call(self, asked: Asked) -> None: ...
 
@@ -72,16 +71,11 @@ class ClusterLanes:
         self._lanes: dict[Address, Lane] = {}
         self._finding: set[asyncio.Task[None]] = set()
 
-    @property
-    def steady_since(self) -> float | None:
-        """Since when every server that has a partition has answered; None while one does not."""
-        latest = 0.0
-        for server in self._owners.all:
-            lane = self._lanes.get(server)
-            if lane is None or lane.steady_since is None:
-                return None
-            latest = max(latest, lane.steady_since)
-        return latest or None
+    def steady(self, partition: int) -> float | None:
+        """Since when the server of a partition has answered; None while it does not."""
+        server = self._owners.of(partition)
+        lane = None if server is None else self._lanes.get(server)
+        return None if lane is None else lane.steady_since
 
     def call(self, asked: Asked) -> None:
         server = self._owners.of(partition_in(asked.keys[0]))

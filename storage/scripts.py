@@ -79,14 +79,13 @@ class Scripts:
         )
         self._send = self._lanes.call
 
-    @property
-    def steady_since(self) -> float | None:
+    def steady_since(self, partition: int) -> float | None:
         """
-        Monotonic seconds since when Redis has answered without a failure.
+        Monotonic seconds since when the server of a partition has answered without a failure.
 
-        None while it does not; on a Cluster, while one of its servers does not.
+        None while it does not.
         """
-        return self._lanes.steady_since
+        return self._lanes.steady(partition)
 
     async def call(self, name: str, keys: Sequence[str], arguments: Sequence[str]) -> list[Any]:
         """

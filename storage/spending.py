@@ -9,8 +9,11 @@ soon as SQL has all of it, and taken down beside the count.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import TypeVar
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from metering.money import Credits
 from storage import redis_keys, transactions
@@ -18,6 +21,8 @@ from storage.answers import NotCounted
 from storage.database import Database
 from storage.errors import RecordsUnavailable
 from storage.fenced import Fenced
+from storage.ids import known_id
+from storage.tables import ai_transactions as table
 
 T = TypeVar("T")
 
@@ -90,3 +95,17 @@ class Spending:
                 return spent
             await asyncio.sleep(LOOK_EVERY_S)
         raise RecordsUnavailable(f"what the key {key} has spent is not recorded yet; ask again")
+
+
+async def spent_of(
+    connection: AsyncConnection, business: str, keys: Collection[str]
+) -> dict[str, Credits]:
+    """Key → what it was charged, as far as SQL has it; a key that spent nothing is left out."""
+    if not keys:
+        return {}
+    found = await connection.execute(
+        select(table.c.key_id, func.sum(table.c.credits_used_microcredits))
+        .where(table.c.business_id == known_id("business", business), table.c.key_id.in_(keys))
+        .group_by(table.c.key_id)
+    )
+    return {row[0]: Credits(int(row[1])) for row in found}

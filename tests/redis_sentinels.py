@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.processes import free_port
-from tests.redis_servers import Server, offset, until
+from tests.redis_servers import CERTIFICATE, TLS, Server, offset, until
 
 SERVICE = "ledger"
 
@@ -21,7 +21,9 @@ class SentinelSet:
 
     @property
     def url(self) -> str:
-        named = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
+        named = ",".join(f"localhost:{sentinel.port}" for sentinel in self.sentinels)
+        if self.servers[0].has_tls:
+            return f"sentinels://{named}/{SERVICE}?ssl_ca_certs={CERTIFICATE}"
         return f"sentinel://{named}/{SERVICE}"
 
     def is_replicated(self) -> None:
@@ -48,11 +50,13 @@ def _master_of(sentinel: Server) -> Any:
     return sentinel.says("SENTINEL GET-MASTER-ADDR-BY-NAME", SERVICE)
 
 
-def start_sentinels(directory: Path, program: Path) -> SentinelSet:
+def start_sentinels(directory: Path, program: Path, *, tls: bool = False) -> SentinelSet:
     """A master and a replica that is up to date, and Sentinels that know both."""
-    master = Server(program, directory / "master", free_port(), ())
-    following = ("--replicaof", f"127.0.0.1 {master.port}", "--repl-diskless-sync-delay", "0")
-    replica = Server(program, directory / "replica", free_port(), following)
+    announced = ("--replica-announce-ip", "localhost") if tls else ()
+    master = Server(program, directory / "master", free_port(), announced, tls)
+    host = "localhost" if tls else "127.0.0.1"
+    following = ("--replicaof", f"{host} {master.port}", "--repl-diskless-sync-delay", "0")
+    replica = Server(program, directory / "replica", free_port(), (*announced, *following), tls)
     sentinels = [_sentinel(directory / f"sentinel{n}", program, master) for n in range(3)]
     for server in (master, replica, *sentinels):
         server.starts()
@@ -72,10 +76,21 @@ def start_sentinels(directory: Path, program: Path) -> SentinelSet:
 def _sentinel(directory: Path, program: Path, master: Server) -> Server:
     directory.mkdir(parents=True)
     port = free_port()
+    host, listens = "127.0.0.1", f"port {port}\n"
+    if master.has_tls:
+        # A certificate is for a name, so the Sentinels name the servers by theirs.
+        host, listens = "localhost", f"port 0\ntls-port {port}\n"
+        options = dict(zip(TLS[::2], TLS[1::2], strict=True))
+        listens += "".join(
+            f"{name.removeprefix('--')} {value}\n"
+            for name, value in options.items()
+            if name != "--tls-cluster"
+        )
+        listens += "sentinel resolve-hostnames yes\nsentinel announce-hostnames yes\n"
     (directory / "sentinel.conf").write_text(
-        f"port {port}\nbind 127.0.0.1\ndir {directory}\n"
-        f"sentinel monitor {SERVICE} 127.0.0.1 {master.port} 2\n"
+        f"{listens}bind 127.0.0.1\ndir {directory}\n"
+        f"sentinel monitor {SERVICE} {host} {master.port} 2\n"
         f"sentinel down-after-milliseconds {SERVICE} 1000\n"
         f"sentinel failover-timeout {SERVICE} 5000\n"
     )
-    return Server(program, directory, port, ("--sentinel",))
+    return Server(program, directory, port, ("--sentinel",), master.has_tls)

@@ -26,7 +26,7 @@ NODE_TIMEOUT_MS = 1500
 CERTIFICATE = Path(__file__).parent / "gateway" / "localhost.pem"
 """Of `localhost`, with its key; it is its own authority."""
 
-_TLS = (
+TLS = (
     *("--tls-cert-file", str(CERTIFICATE), "--tls-key-file", str(CERTIFICATE)),
     *("--tls-ca-cert-file", str(CERTIFICATE), "--tls-auth-clients", "no"),
     *("--tls-replication", "yes", "--tls-cluster", "yes"),
@@ -50,7 +50,7 @@ class Server:
         self.directory.mkdir(parents=True, exist_ok=True)
         ports: tuple[str, ...] = ("--port", str(self.port))
         if self.has_tls:
-            ports = ("--port", "0", "--tls-port", str(self.port), *_TLS)
+            ports = ("--port", "0", "--tls-port", str(self.port), *TLS)
         place = ("--bind", "127.0.0.1", *ports, "--dir", str(self.directory))
         command = [str(self.program), *place, *_DURABLE, *self.options]
         if "--sentinel" in self.options:

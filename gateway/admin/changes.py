@@ -14,22 +14,13 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.admin import shown
-from gateway.admin.forms import (
-    Acknowledgement,
-    Adjustment,
-    BusinessChange,
-    NewBusiness,
-    NewKey,
-    TopUp,
-)
-from gateway.admin.refusals import AlreadyCredited, FieldRefused
+from gateway.admin.forms import Acknowledgement, Adjustment, BusinessChange, NewBusiness, TopUp
+from gateway.admin.refusals import AlreadyCredited
 from metering.money import Credits
-from storage import alerts, audit_log, businesses, keys, purchases
+from storage import alerts, audit_log, businesses, purchases
 from storage.alerts import Alert
 from storage.businesses import Business, Status
 from storage.errors import Conflict
-from storage.keys import ApiKey
-from storage.limits import Limits
 from storage.movements import CreditEvent
 from storage.purchases import Purchase
 from storage.tables import ai_credit_purchases
@@ -132,66 +123,6 @@ async def change_business(
             object_id=after.id,
             before=shown.business(before),
             after=shown.business(after),
-            at=admin.at,
-        )
-    return after
-
-
-async def issue_key(
-    connection: AsyncConnection, business: str, form: NewKey, admin: Admin
-) -> tuple[ApiKey, str]:
-    """
-    Issue a key; the second of the answer is its secret.
-
-    Raises:
-        NotFound: There is no such business.
-        FieldRefused: It would have expired already.
-    """
-    if form.expires_at is not None and form.expires_at <= admin.at:
-        raise FieldRefused("expires_at: should be in the future", param="expires_at")
-    key, secret = await keys.issue(
-        connection,
-        business=business,
-        name=form.name,
-        scopes=keys.Scopes(
-            endpoints=frozenset(form.scopes.endpoints),
-            models=frozenset(form.scopes.models),
-            features=frozenset(form.scopes.features),
-        ),
-        default_feature=form.default_feature,
-        credit_cap=form.credit_cap,
-        limits=Limits(form.requests_per_minute, form.tokens_per_minute, form.concurrent),
-        expires_at=form.expires_at,
-        at=admin.at,
-    )
-    await audit_log.write(
-        connection,
-        who=admin.who,
-        what="key.issue",
-        object_id=key.id,
-        after=shown.key(key),
-        at=admin.at,
-    )
-    return key, secret
-
-
-async def revoke_key(connection: AsyncConnection, id: str, admin: Admin) -> ApiKey:
-    """
-    End a key; its digest is then to be announced.
-
-    Raises:
-        NotFound: There is no such key.
-    """
-    before = await keys.get(connection, id)
-    after = await keys.revoke(connection, before.id, admin.at)
-    if before.revoked_at is None:
-        await audit_log.write(
-            connection,
-            who=admin.who,
-            what="key.revoke",
-            object_id=after.id,
-            before=shown.key(before),
-            after=shown.key(after),
             at=admin.at,
         )
     return after

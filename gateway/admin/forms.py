@@ -1,38 +1,43 @@
-"""
-What an admin fills in, checked: the bodies of the API and the options of the commands.
-
-Amounts are decimal strings, never JSON numbers, which a parser may have made floats of.
-"""
+"""What an admin fills in, checked: the bodies of the API and the options of the commands."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Annotated, Any, Self, TypeVar
-from unicodedata import category
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
-    PlainValidator,
-    StrictInt,
-    StrictStr,
     ValidationError,
-    WithJsonSchema,
     model_validator,
 )
+from pydantic_core import ErrorDetails
 
+from gateway.admin.fields import (
+    AtATime,
+    Currency,
+    Email,
+    EndpointName,
+    Label,
+    Method,
+    Moment,
+    Money,
+    Months,
+    NoDebt,
+    PerMinute,
+    Phone,
+    Signed,
+    SomeCredits,
+    Switches,
+    Text200,
+    Text2000,
+    UpstreamName,
+    Zone,
+)
 from gateway.admin.refusals import FieldRefused
-from gateway.currency import decimals_of, parse_money
-from gateway.endpoints import METERED
-from gateway.objects import SERVED
+from gateway.currency import parse_money
+from gateway.plural import without_capital
 from metering.money import Credits
-from metering.switches import known_switch
-from storage.limits import MOST_PER_MINUTE
 
 Filled = TypeVar("Filled", bound="Form")
 
@@ -43,103 +48,6 @@ class Form(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True
     )
-
-
-def _printable(text: str) -> str:
-    # A NUL is refused by PostgreSQL, a lone surrogate by UTF-8, and a line break or a
-    # change of direction would let a name forge what is printed beside it.
-    if any(category(letter) in ("Cc", "Cf", "Cs") for letter in text):
-        raise ValueError("should not contain control characters")
-    text = text.strip()
-    if not text:
-        raise ValueError("should not be blank")
-    return text
-
-
-def _written(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError('should be a decimal string such as "77.50"')
-    return value
-
-
-def _credits(check: Callable[[Credits], bool], rule: str) -> PlainValidator:
-    def read(value: Any) -> Credits:
-        if isinstance(value, Credits):
-            return value
-        credits = Credits.parse(_written(value))
-        if not check(credits):
-            raise ValueError(rule)
-        return credits
-
-    return PlainValidator(read)
-
-
-def _decimal_text(*, sign: str = "") -> WithJsonSchema:
-    """What openapi.json says of an amount of credits."""
-    pattern = rf"^{sign}[0-9]{{1,9}}(\.[0-9]{{1,6}})?$"
-    return WithJsonSchema({"type": "string", "pattern": pattern, "examples": ["77.50"]})
-
-
-def _email(text: str) -> str:
-    user, at, host = text.rpartition("@")
-    if not (user and at and host) or " " in text or "@" in user:
-        raise ValueError("should be an address such as owner@example.com")
-    return text
-
-
-def _zone(text: str) -> str:
-    try:
-        ZoneInfo(text)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError("should be an IANA time zone such as Africa/Accra") from None
-    return text
-
-
-def _currency(code: str) -> str:
-    decimals_of(code)
-    return code
-
-
-def _moment(value: Any) -> datetime:
-    if isinstance(value, datetime):
-        at = value
-    else:
-        try:
-            at = datetime.fromisoformat(_written(value))
-        except ValueError:
-            raise ValueError("should be a time such as 2027-01-31T12:00:00Z") from None
-    if at.tzinfo is None:
-        raise ValueError("should say its offset, such as 2027-01-31T12:00:00Z")
-    return at.astimezone(UTC)
-
-
-_Text = Annotated[StrictStr, AfterValidator(_printable)]
-Text200 = Annotated[_Text, Field(max_length=200)]
-Text2000 = Annotated[_Text, Field(max_length=2000)]
-Email = Annotated[_Text, Field(max_length=320), AfterValidator(_email)]
-Phone = Annotated[StrictStr, Field(pattern=r"^\+?[0-9 ()-]{5,39}$")]
-Method = Annotated[StrictStr, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
-Label = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9_.:/-]{1,100}$")]
-Zone = Annotated[StrictStr, Field(max_length=64), AfterValidator(_zone)]
-Currency = Annotated[StrictStr, AfterValidator(_currency)]
-Moment = Annotated[
-    datetime,
-    PlainValidator(_moment),
-    WithJsonSchema({"type": "string", "format": "date-time"}),
-]
-Money = Annotated[str, BeforeValidator(_written)]
-Months = Annotated[StrictInt, Field(ge=1, le=120)]
-Switch = Annotated[StrictStr, AfterValidator(known_switch)]
-Switches = Annotated[tuple[Switch, ...], Field(max_length=100)]
-UpstreamName = Annotated[StrictStr, Field(pattern=r"^[a-z][a-z0-9-]{0,63}$")]
-PerMinute = Annotated[StrictInt, Field(ge=1, le=MOST_PER_MINUTE)]
-SomeCredits = Annotated[
-    Credits, _credits(lambda c: c.micro > 0, "should be greater than 0"), _decimal_text()
-]
-NoDebt = Annotated[
-    Credits, _credits(lambda c: c.micro >= 0, "should not be negative"), _decimal_text()
-]
-Signed = Annotated[Credits, _credits(bool, "should not be 0"), _decimal_text(sign="-?")]
 
 
 class NewBusiness(Form):
@@ -156,7 +64,24 @@ class NewBusiness(Form):
     upstream: UpstreamName | None = None
 
 
-class BusinessChange(Form):
+class Change(Form):
+    """What is to be another way; what is left out stays."""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not self.model_fields_set:
+            first = next(iter(type(self).model_fields))
+            raise ValueError(f"{first}: should be given, or another field to change")
+        return self
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The fields that were given; None is one to be forgotten."""
+        return {name: getattr(self, name) for name in type(self).model_fields
+                if name in self.model_fields_set}  # fmt: skip
+
+
+class BusinessChange(Change):
     """What is to be another way of a business; what is left out stays."""
 
     name: Text200 | None = None
@@ -169,9 +94,7 @@ class BusinessChange(Form):
     upstream: UpstreamName | None = None
 
     @model_validator(mode="after")
-    def _says_something(self) -> Self:
-        if not self.model_fields_set:
-            raise ValueError("name: should be given, or another field to change")
+    def _is_not_null(self) -> Self:
         for name in self.model_fields_set - {"owner_phone", "upstream"}:
             if getattr(self, name) is None:
                 raise ValueError(f"{name}: should not be null")
@@ -180,21 +103,10 @@ class BusinessChange(Form):
     @property
     def fields(self) -> dict[str, Any]:
         """The fields that were given; a phone or an upstream of None is one to be forgotten."""
-        given = {name: getattr(self, name) for name in type(self).model_fields
-                 if name in self.model_fields_set}  # fmt: skip
+        given = super().fields
         if "switches" in given:
             given["switches"] = frozenset(given["switches"])
         return given
-
-
-def _served(name: str) -> str:
-    known = sorted({each.name for each in METERED.values()} | {one.name for one in SERVED})
-    if name not in known:
-        raise ValueError(f"should be one of {', '.join(known)}")
-    return name
-
-
-EndpointName = Annotated[StrictStr, AfterValidator(_served)]
 
 
 class Scopes(Form):
@@ -214,8 +126,17 @@ class NewKey(Form):
     credit_cap: SomeCredits | None = None
     requests_per_minute: PerMinute | None = None
     tokens_per_minute: PerMinute | None = None
-    concurrent: Annotated[StrictInt, Field(ge=1, le=100_000)] | None = None
+    concurrent: AtATime | None = None
     expires_at: Moment | None = None
+
+
+class KeyChange(Change):
+    """Limits of a key that are to be others; null is as the settings say, and no cap."""
+
+    requests_per_minute: PerMinute | None = None
+    tokens_per_minute: PerMinute | None = None
+    concurrent: AtATime | None = None
+    credit_cap: SomeCredits | None = None
 
 
 class TopUp(Form):
@@ -289,10 +210,19 @@ def filled(form: type[Filled], fields: Any) -> Filled:
     try:
         return form.model_validate(fields)
     except ValidationError as wrong:
-        error = wrong.errors(include_url=False, include_context=False, include_input=False)[0]
+        raise refusals(wrong)[0] from None
+
+
+def refusals(wrong: ValidationError) -> list[FieldRefused]:
+    """Each field that is not as it must be, in our words."""
+    errors = wrong.errors(include_url=False, include_context=False, include_input=False)
+    return [_refusal(error) for error in errors]
+
+
+def _refusal(error: ErrorDetails) -> FieldRefused:
     said = _WORDS.get(error["type"]) or error["msg"].removeprefix("Value error, ")
     param = ".".join(str(part) for part in error["loc"])
     if not param:
         # Said about two fields at once: the text begins with the one to change.
         param, _, said = said.partition(": ")
-    raise FieldRefused(f"{param[:100]}: {said}", param=param[:100])
+    return FieldRefused(f"{param[:100]}: {without_capital(said)}", param=param[:100])

@@ -13,13 +13,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
+from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.admin import changes, shown
+from gateway.admin import changes, key_changes, shown
 from gateway.admin.changes import Admin, BusinessDefaults
-from gateway.admin.forms import Form, Moment, NewBusiness, NewKey, NoDebt, Text200, filled
+from gateway.admin.fields import Moment, NoDebt, Text200
+from gateway.admin.forms import Filled, Form, NewBusiness, NewKey, refusals
 from gateway.admin.refusals import FieldRefused
 from metering.money import Credits
 from storage import audit_log, idempotency, purchases
@@ -64,6 +67,19 @@ class Imported:
     key: str | None
 
 
+class LineRefused(Exception):
+    """
+    A line cannot be imported as it is.
+
+    Attributes:
+        wrong: All that is not as it must be.
+    """
+
+    def __init__(self, wrong: Sequence[FieldRefused]) -> None:
+        super().__init__("; ".join(map(str, wrong)))
+        self.wrong = wrong
+
+
 def checked(number: int, fields: Mapping[str, str], now: datetime) -> Line:
     """
     One line as it is to be imported; cells that are empty are as if they were not there.
@@ -71,23 +87,40 @@ def checked(number: int, fields: Mapping[str, str], now: datetime) -> Line:
     An expiry that is a date is the end of that day, in UTC.
 
     Raises:
-        FieldRefused: Names the first field that is not as it must be.
+        LineRefused: Names every field that is not as it must be.
     """
     given = {name: value.strip() for name, value in fields.items() if value and value.strip()}
     if _DATE.fullmatch(given.get("expires_at", "")):
         given["expires_at"] += "T23:59:59Z"
     of_balance = {name: given[name] for name in Balance.model_fields if name in given}
     of_business = {name: given[name] for name in given if name not in of_balance}
-    balance = filled(Balance, of_balance)
-    business = filled(NewBusiness, of_business)
-    if balance.expires_at is not None and balance.expires_at <= now and balance.credits:
-        raise FieldRefused(
-            "expires_at: is past, so these credits are lost already; write 0 credits, or a day "
-            "to come",
-            param="expires_at",
+    wrong: list[FieldRefused] = []
+    balance = _filled(Balance, of_balance, wrong)
+    business = _filled(NewBusiness, of_business, wrong)
+    if balance is not None and _is_lost(balance, now):
+        wrong.append(
+            FieldRefused(
+                "expires_at: is past, so these credits are lost already; write 0 credits, or a "
+                "day to come",
+                param="expires_at",
+            )
         )
+    if wrong or balance is None or business is None:
+        raise LineRefused(wrong)
     digest = sha256(json.dumps(given, sort_keys=True).encode()).digest()
     return Line(number, business, balance, digest)
+
+
+def _filled(form: type[Filled], fields: Any, wrong: list[FieldRefused]) -> Filled | None:
+    try:
+        return form.model_validate(fields)
+    except ValidationError as error:
+        wrong += refusals(error)
+        return None
+
+
+def _is_lost(balance: Balance, now: datetime) -> bool:
+    return balance.expires_at is not None and balance.expires_at <= now and bool(balance.credits)
 
 
 async def known(connection: AsyncConnection, lines: Sequence[Line]) -> dict[str, bytes]:
@@ -129,7 +162,9 @@ async def bring_over(
         await _credit(connection, business.id, line.balance, admin)
     secret = None
     if with_key:
-        _, secret = await changes.issue_key(connection, business.id, NewKey(name="import"), admin)
+        _, secret = await key_changes.issue_key(
+            connection, business.id, NewKey(name="import"), admin
+        )
     await idempotency.keep(connection, **claimed, status=201, answer={"business_id": business.id})
     return Imported(reference, business.id, secret)
 

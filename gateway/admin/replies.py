@@ -88,14 +88,20 @@ class Key(Reply):
     created_at: Moment
 
 
+class ListedKey(Key):
+    """A key in a list; `spent` is recorded of a key that has a cap, and else null."""
+
+    spent: Amount | None
+
+
 class IssuedKey(Key):
     """The one time that the secret, `key`, is shown."""
 
     key: str
 
 
-class RevokedKey(Key):
-    """A key that was ended; `announced`: whether every process was told at once."""
+class AnnouncedKey(Key):
+    """A key that was changed or ended; `announced`: whether every process was told at once."""
 
     announced: bool
 

@@ -6,6 +6,7 @@ The API and the commands with `--json` show the same.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -68,6 +69,12 @@ def key(one: ApiKey) -> Shown:
         "last_used_at": moment(one.last_used_at),
         "created_at": moment(one.created_at),
     }
+
+
+def listed_key(one: ApiKey, spent: Mapping[str, Credits]) -> Shown:
+    """A key, and what is recorded that it spent of its cap."""
+    of_cap = None if one.credit_cap is None else str(spent.get(one.id, Credits(0)))
+    return {**key(one), "spent": of_cap}
 
 
 def purchase(one: Purchase) -> Shown:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Protocol
 
-from storage import balance_rows
+from storage import balance_rows, redis_keys
 from storage.answers import Expired, Unexpired
 from storage.balance_rows import LedgerRow
 from storage.database import Database
@@ -101,13 +101,21 @@ class Expiry:
 
         Raises:
             RecordsUnavailable: SQL is away.
-            LedgerUnavailable: Redis is away.
+            LedgerUnavailable: Redis is away, or a server of a Cluster: then everybody's
+                whose partition answers was looked at.
         """
         booked, last = 0, None
+        away: dict[int, LedgerUnavailable] = {}
         while rows := await self._ended(now - self._grace, last):
             for row in rows:
-                booked += await self._expired(row)
+                partition = redis_keys.partition_of(row.business)
+                try:
+                    booked += partition not in away and await self._expired(row)
+                except LedgerUnavailable as error:
+                    away[partition] = error
             last = rows[-1].id
+        if away:
+            raise next(iter(away.values()))
         return booked
 
     async def _ended(self, before: datetime, after: str | None) -> list[LedgerRow]:

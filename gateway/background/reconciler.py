@@ -111,15 +111,23 @@ class Reconciler:
 
         Raises:
             RecordsUnavailable: SQL is away.
-            LedgerUnavailable: Redis is away.
+            LedgerUnavailable: Redis is away, or a server of a Cluster: then every account
+                whose partition answers was audited.
         """
         wrong, last = 0, None
+        away: dict[int, LedgerUnavailable] = {}
         while some := await self._opened(last):
             for each in some:
-                if self._is_open(each):
-                    wrong += not await self._is_sound(each)
+                partition = redis_keys.partition_of(each.business)
+                if partition not in away and self._is_open(each):
+                    try:
+                        wrong += not await self._is_sound(each)
+                    except LedgerUnavailable as error:
+                        away[partition] = error
                     await asyncio.sleep(self._pause_s)
             last = some[-1].business
+        if away:
+            raise next(iter(away.values()))
         return wrong
 
     async def _opened(self, after: str | None) -> list[Opened]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from time import monotonic
 
 from gateway.tally import Tally
@@ -21,6 +21,8 @@ from storage.partitions import Partitions
 from storage.scripts import Scripts
 
 log = logging.getLogger(__name__)
+
+_ALL = range(redis_keys.PARTITIONS)
 
 
 class Sweeper:
@@ -48,53 +50,86 @@ class Sweeper:
         self._every_s = every_s
         self._tally = tally or Tally()
         self._runs_on = runs_on
+        # Partition → since when its server was steady when it was last compared with SQL.
+        self._compared: dict[int, float | None] = {}
 
     async def run(self) -> None:
         """Sweep until cancelled."""
-        was_steady_since: float | None = None
         while True:
             await asyncio.sleep(self._every_s)
             try:
-                if self._scripts.steady_since is None:
-                    await self._ask()
-                if self._scripts.steady_since != was_steady_since:
-                    await self._partitions.check()
-                    was_steady_since = self._scripts.steady_since
-                if self.may_sweep():
-                    await self.sweep_once()
+                await self.look()
             except StorageError as error:
                 log.warning("sweep_failed", extra={"error": str(error)[:200]})
 
-    def may_sweep(self) -> bool:
+    async def look(self) -> int:
         """
-        Whether Redis has answered for one lease without a failure.
+        Sweep the partitions whose server has been there for long enough.
 
-        A Redis that slept longer than the leases finds all of them ended when it wakes;
-        the callers that live need the time to renew theirs.
+        Returns:
+            How many holds were settled.
+
+        Raises:
+            StorageError: A server of a Cluster, or SQL, is away; the others were swept.
         """
         since = self._scripts.steady_since
-        return since is not None and monotonic() - since >= self._lease_s
+        failed = await self._ask([p for p in _ALL if since(p) is None])
+        if any(since(p) is not None and since(p) != self._compared.get(p) for p in _ALL):
+            seen = {p: since(p) for p in _ALL}
+            self._compared |= {p: seen[p] for p in await self._partitions.check()}
+        swept = await self.sweep_once([p for p in _ALL if self.may_sweep(p)])
+        if failed is not None:
+            raise failed
+        return swept
 
-    async def _ask(self) -> None:
+    def may_sweep(self, partition: int) -> bool:
+        """
+        Whether Redis has answered for one lease without a failure, and has lost nothing.
+
+        A Redis that slept longer than the leases finds all of them ended when it wakes;
+        the callers that live need the time to renew theirs. On a Cluster each server
+        sleeps by itself.
+        """
+        since = self._scripts.steady_since(partition)
+        if since is None or since != self._compared.get(partition):
+            return False
+        return monotonic() - since >= self._lease_s
+
+    async def _ask(self, partitions: Iterable[int]) -> StorageError | None:
         """
         Ask something that changes nothing, so that it is seen when Redis answers again.
 
         Where nobody calls, nothing else is asked, and dead holds must be swept all the same.
         On a Cluster each partition may be on a server of its own.
         """
-        await asyncio.gather(*map(self._ask_of, range(redis_keys.PARTITIONS)))
+        answers = await asyncio.gather(*map(self._ask_of, partitions))
+        return next((each for each in answers if each is not None), None)
 
-    async def _ask_of(self, p: int) -> None:
+    async def _ask_of(self, p: int) -> StorageError | None:
         keys = (redis_keys.meta(p), redis_keys.holds(p, ""), redis_keys.deadlines(p))
-        # Epochs begin with 1, so every script refuses this one.
-        await self._scripts.call("renew", keys, ("0", "", "", "1", "0"))
+        try:
+            # Epochs begin with 1, so every script refuses this one.
+            await self._scripts.call("renew", keys, ("0", "", "", "1", "0"))
+        except StorageError as error:
+            return error
+        return None
 
-    async def sweep_once(self) -> int:
-        """Settle every hold that is overdue; the number of those."""
-        swept = 0
-        for partition in range(redis_keys.PARTITIONS):
+    async def sweep_once(self, partitions: Iterable[int] = _ALL) -> int:
+        """
+        Settle every hold that is overdue; the number of those.
+
+        Raises:
+            StorageError: A partition does not answer; the others were swept.
+        """
+        swept, failed = 0, None
+        for partition in partitions:
             if self._runs_on(partition) and partition not in self._partitions.frozen:
-                swept += await self._sweep(partition)
+                try:
+                    swept += await self._sweep(partition)
+                except StorageError as error:
+                    failed = failed or error
+        if failed is not None:
+            raise failed
         return swept
 
     async def _sweep(self, partition: int) -> int:

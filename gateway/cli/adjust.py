@@ -9,10 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.admin import changes, shown
 from gateway.admin.forms import Adjustment, filled
-from gateway.cli import output
+from gateway.cli import applying, output
 from gateway.cli.options import AsJson, BusinessId, ConfigFile, DataDir
 from gateway.cli.records import Where, operator, write
-from storage import businesses
 
 
 def app(
@@ -33,24 +32,23 @@ def app(
 
     async def work(connection: AsyncConnection) -> shown.Shown:
         event = await changes.adjust(connection, business, form, admin)
-        row = await businesses.ledger_row(connection, event.business)
+        balance = await applying.recorded(connection, event.business)
         correction = shown.adjustment(event, reason=form.reason, at=admin.at)
-        return {"adjustment": correction, **shown.recorded(row)}
+        return {"adjustment": correction, **balance}
 
     made = write(Where(config, data_dir), work)
     if as_json:
         output.document(made)
         return
-    change, owed = made["adjustment"]["credits"], made["owed"]
-    if change.startswith("-"):
-        already = "" if owed == "0.00" else f", and {owed} are owed already"
-        output.line(
-            f"{change[1:]} credits will be taken; {made['balance']} are recorded until then"
-            f"{already}; what is not there will be owed"
-        )
-    else:
-        first = "" if owed == "0.00" else f"; {owed} are owed and paid from it first"
-        output.line(f"added {change} credits; the balance is {made['balance']}{first}")
+    change = made["adjustment"]["credits"]
+    if not change.startswith("-"):
+        output.line(f"added {change} credits; {applying.said(made)}")
+        return
+    already = "" if made["owed"] == "0.00" else f", and {made['owed']} are owed already"
+    output.line(
+        f"{change[1:]} credits will be taken; {made['balance']} are recorded until then"
+        f"{already}; {made['available_after']} will be available and {made['owed_after']} owed"
+    )
 
 
 app.takes_negative_amounts = True  # type: ignore[attr-defined]

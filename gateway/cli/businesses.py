@@ -12,7 +12,7 @@ from gateway.admin import changes, shown
 from gateway.admin.changes import BusinessDefaults
 from gateway.admin.forms import BusinessChange, NewBusiness, filled
 from gateway.admin.refusals import check_upstream
-from gateway.cli import output
+from gateway.cli import applying, output
 from gateway.cli.options import After, AsJson, BusinessId, ConfigFile, DataDir, Limit
 from gateway.cli.output import Column
 from gateway.cli.records import Where, all_rows, operator, read, write
@@ -21,6 +21,8 @@ from storage import balance_rows, businesses
 from storage.businesses import Business, Status
 
 app = typer.Typer(no_args_is_help=True)
+
+WARNED_BELOW = "Credits below which the owner is warned."
 
 COLUMNS = (
     Column("id", "id"),
@@ -39,15 +41,24 @@ SwitchOff = Annotated[list[str] | None, typer.Option(help="The other way; severa
 @app.command()
 def add(
     name: str,
-    email: Annotated[str, typer.Option(help="The owner's address; alerts go there.")],
-    phone: Annotated[str | None, typer.Option(help="The owner's phone.")] = None,
+    email: Annotated[
+        str, typer.Option("--owner-email", "--email", help="The owner's address; alerts go there.")
+    ],
+    phone: Annotated[
+        str | None, typer.Option("--owner-phone", "--phone", help="The owner's phone.")
+    ] = None,
     currency: Annotated[str | None, typer.Option(help="What it pays in: GHS.")] = None,
     time_zone: Annotated[str | None, typer.Option(help="Its days: Africa/Accra.")] = None,
     low_balance: Annotated[
-        str | None, typer.Option(help="Credits below which the owner is warned.")
+        str | None, typer.Option("--low-balance-threshold", "--low-balance", help=WARNED_BELOW)
     ] = None,
     expires_after: Annotated[
-        int | None, typer.Option(help="Months from a purchase to the end of its credits.")
+        int | None,
+        typer.Option(
+            "--expires-after-months",
+            "--expires-after",
+            help="From a purchase to the end of its credits.",
+        ),
     ] = None,
     switch_on: SwitchOn = None,
     upstream: Annotated[str | None, typer.Option(help=OWN_UPSTREAM)] = None,
@@ -119,14 +130,24 @@ def show(
 def change(
     business: BusinessId,
     name: Annotated[str | None, typer.Option(help="What it is called.")] = None,
-    email: Annotated[str | None, typer.Option(help="The owner's address.")] = None,
-    phone: Annotated[str | None, typer.Option(help="The owner's phone; '' forgets it.")] = None,
+    email: Annotated[
+        str | None, typer.Option("--owner-email", "--email", help="The owner's address.")
+    ] = None,
+    phone: Annotated[
+        str | None,
+        typer.Option("--owner-phone", "--phone", help="The owner's phone; '' forgets it."),
+    ] = None,
     time_zone: Annotated[str | None, typer.Option(help="Its days: Africa/Accra.")] = None,
     low_balance: Annotated[
-        str | None, typer.Option(help="Credits below which the owner is warned.")
+        str | None, typer.Option("--low-balance-threshold", "--low-balance", help=WARNED_BELOW)
     ] = None,
     expires_after: Annotated[
-        int | None, typer.Option(help="Months from a purchase to the end; of later purchases.")
+        int | None,
+        typer.Option(
+            "--expires-after-months",
+            "--expires-after",
+            help="From a purchase to the end of its credits; of later purchases.",
+        ),
     ] = None,
     switch_on: SwitchOn = None,
     switch_off: SwitchOff = None,
@@ -164,7 +185,8 @@ def change(
             fields["switches"] = sorted((before | switched[0]) - switched[1])
         form = filled(BusinessChange, fields)
         after = await changes.change_business(connection, business, form, operator())
-        return await _with_balance(connection, after)
+        applied = await applying.applied(connection, after.id)
+        return {**await _with_balance(connection, after), **applied}
 
     output.one(write(where, work), as_json=as_json)
 
@@ -194,7 +216,8 @@ def resume(
 def _set_status(business: str, status: Status, where: Where, *, as_json: bool) -> None:
     async def work(connection: AsyncConnection) -> shown.Shown:
         after = await changes.set_status(connection, business, status, operator())
-        return await _with_balance(connection, after)
+        applied = await applying.applied(connection, after.id)
+        return {**await _with_balance(connection, after), **applied}
 
     after = write(where, work)
     if as_json:

@@ -30,7 +30,7 @@ LISTED = (
     Listed("serve", "serve", "Serve businesses, on a Redis and an SQL of your own.", False),
     Listed("recorder", "recorder", "Write calls to SQL in a process of its own.", False),
     Listed("business", "businesses", "Who pays: add, list, show, set, suspend, resume."),
-    Listed("key", "keys", "What apps call with: issue, list, revoke."),
+    Listed("key", "keys", "What apps call with: issue, list, set, revoke."),
     Listed("top-up", "top_up", "Add credits to a business.", False),
     Listed("adjust", "adjust", "Correct a balance by hand, with a reason.", False),
     Listed("purchase", "purchases", "Receipts of what was added: list, show."),

@@ -11,8 +11,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TextIO
 
-from gateway.admin.imported import COLUMNS, NEEDED, Imported, Line, checked
-from gateway.admin.refusals import FieldRefused
+from gateway.admin.imported import COLUMNS, NEEDED, Imported, Line, LineRefused, checked
 from gateway.cli.exits import CommandRefused
 
 KEY_COLUMNS = ("reference", "business_id", "key")
@@ -20,7 +19,7 @@ KEY_COLUMNS = ("reference", "business_id", "key")
 
 def lines_of(path: Path, now: datetime) -> tuple[list[Line], list[str]]:
     """
-    The lines of a file, and a problem for each that is not as it must be.
+    The lines of a file, and every problem of those that are not as they must be.
 
     Raises:
         CommandRefused: It cannot be read, or its columns are not those of an import.
@@ -46,16 +45,20 @@ def _lines(reader: Iterator[list[str]], now: datetime) -> tuple[list[Line], list
         number: int = reader.line_num  # type: ignore[attr-defined]
         if not any(cell.strip() for cell in cells):
             continue
-        try:
-            if len(cells) != len(header):
-                raise FieldRefused(f"has {len(cells)} cells; the header has {len(header)}")
-            line = checked(number, dict(zip(header, cells, strict=True)), now)
-            first = numbers.setdefault(line.balance.reference, number)
+        wrong = []
+        if len(cells) != len(header):
+            wrong = [f"has {len(cells)} cells; the header has {len(header)}"]
+        else:
+            fields = dict(zip(header, cells, strict=True))
+            try:
+                lines.append(checked(number, fields, now))
+            except LineRefused as refused:
+                wrong = [str(each) for each in refused.wrong]
+            reference = fields["reference"].strip()
+            first = numbers.setdefault(reference, number) if reference else number
             if first != number:
-                raise FieldRefused(f"reference: is that of line {first}; each line has its own")
-            lines.append(line)
-        except FieldRefused as error:
-            problems.append(f"line {number}: {error}")
+                wrong.append(f"reference: is that of line {first}; each line has its own")
+        problems += [f"line {number}: {each}" for each in wrong]
     return lines, problems
 
 

@@ -20,6 +20,7 @@ from gateway.cli.import_file import KeysFile, keys_file, lines_of
 from gateway.cli.options import AsJson, ConfigFile, DataDir
 from gateway.cli.progress import progress
 from gateway.cli.records import Where, database_of, operator
+from gateway.plural import counted
 from gateway.settings import Settings
 from metering.money import Credits
 from storage import schema
@@ -65,7 +66,7 @@ def app(
         asyncio.run(_import(settings, lines, problems, keys, told, dry_run=dry_run))
     except KeyboardInterrupt:
         left = told.lines - told.before - told.added
-        typer.echo(f"stopped: {told.added:,} are imported and {left:,} are left; "
+        typer.echo(f"stopped: {told.added:,} imported and {left:,} left; "
                    "run the same command to go on", err=True)  # fmt: skip
         raise typer.Exit(INTERRUPTED) from None
     _summary(told, dry_run=dry_run, as_json=as_json)
@@ -166,6 +167,6 @@ def _summary(told: Told, *, dry_run: bool, as_json: bool) -> None:
         return
     verb = "would import" if dry_run else "imported"
     output.line(
-        f"{verb} {told.added:,} businesses with {told.credits} credits; "
-        f"{told.before:,} were imported before"
+        f"{verb} {counted(told.added, 'business', 'businesses')} with {told.credits} credits; "
+        f"{told.before:,} {'was' if told.before == 1 else 'were'} imported before"
     )

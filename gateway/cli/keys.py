@@ -7,13 +7,13 @@ from typing import Annotated
 import typer
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.admin import changes, shown
-from gateway.admin.forms import NewKey, filled
+from gateway.admin import key_changes, shown
+from gateway.admin.forms import KeyChange, NewKey, filled
 from gateway.cli import output
 from gateway.cli.options import After, AsJson, BusinessId, ConfigFile, DataDir, Limit
 from gateway.cli.output import Column
 from gateway.cli.records import Where, all_rows, operator, read, write
-from storage import businesses, keys
+from storage import businesses, keys, spending
 from storage.keys import ApiKey
 
 app = typer.Typer(no_args_is_help=True)
@@ -22,13 +22,20 @@ COLUMNS = (
     Column("id", "id"),
     Column("name", "name"),
     Column("key", "shown"),
-    Column("cap", "credit_cap"),
+    Column("requests/min", "requests_per_minute", is_amount=True),
+    Column("tokens/min", "tokens_per_minute", is_amount=True),
+    Column("at a time", "concurrent", is_amount=True),
+    Column("spent", "spent", is_amount=True),
+    Column("of cap", "credit_cap", is_amount=True),
     Column("last used", "last_used_at"),
     Column("expires", "expires_at"),
     Column("revoked", "revoked_at"),
 )
 
 OWN_LIMIT = "Without it as the section limits of the settings says."
+NO_LIMIT = "'' for what the section limits of the settings says."
+OtherLimit = Annotated[str | None, typer.Option(metavar="INTEGER", help=NO_LIMIT)]
+KeyId = Annotated[str, typer.Argument(metavar="KEY", help="The id of a key, as listed.")]
 Many = Annotated[list[str] | None, typer.Option(help="May be given several times; all if not.")]
 
 
@@ -72,7 +79,7 @@ def issue(
     form = filled(NewKey, {key: value for key, value in given.items() if value is not None})
 
     async def work(connection: AsyncConnection) -> shown.Shown:
-        key, secret = await changes.issue_key(connection, business, form, operator())
+        key, secret = await key_changes.issue_key(connection, business, form, operator())
         return {**shown.key(key), "key": secret}
 
     issued = write(Where(config, data_dir), work)
@@ -92,7 +99,12 @@ def list_all(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """The keys of a business, revoked ones included."""
+    """
+    The keys of a business, revoked ones included, with their limits.
+
+    A limit that is not there is as the section limits of the settings says. What was spent is
+    shown of keys with a cap, as far as it is recorded.
+    """
 
     async def work(connection: AsyncConnection) -> list[shown.Shown]:
         owner = await businesses.get(connection, business)
@@ -100,14 +112,54 @@ def list_all(
         async def page(connection: AsyncConnection, limit: int, after: str | None) -> list[ApiKey]:
             return await keys.page(connection, owner.id, limit=limit, after=after)
 
-        return [shown.key(one) for one in await all_rows(connection, page, limit, after)]
+        found = await all_rows(connection, page, limit, after)
+        spent = await spending.spent_of(connection, owner.id, keys.capped(found))
+        return [shown.listed_key(one, spent) for one in found]
 
     output.rows(read(Where(config, data_dir), work), COLUMNS, as_json=as_json, limit=limit)
 
 
+@app.command("set")
+def change(
+    key: KeyId,
+    requests_per_minute: OtherLimit = None,
+    tokens_per_minute: OtherLimit = None,
+    concurrent: Annotated[
+        str | None, typer.Option(metavar="INTEGER", help=f"Calls at a time. {NO_LIMIT}")
+    ] = None,
+    credit_cap: Annotated[
+        str | None,
+        typer.Option(help="Credits; the most it may ever spend, from its first day. '' for none."),
+    ] = None,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change the limits of a key; a running gateway goes by them within five seconds."""
+    numbers = {
+        "requests_per_minute": requests_per_minute,
+        "tokens_per_minute": tokens_per_minute,
+        "concurrent": concurrent,
+    }
+    given = {name: _number(text) for name, text in numbers.items() if text is not None}
+    if credit_cap is not None:
+        given["credit_cap"] = credit_cap or None
+    form = filled(KeyChange, given)
+
+    async def work(connection: AsyncConnection) -> shown.Shown:
+        return shown.key(await key_changes.change_key(connection, key, form, operator()))
+
+    output.one(write(Where(config, data_dir), work), as_json=as_json)
+
+
+def _number(text: str) -> int | str | None:
+    """A whole number, None for none of it, or the text that is neither, for the form to refuse."""
+    return int(text) if text.isascii() and text.isdecimal() else text or None
+
+
 @app.command()
 def revoke(
-    key: Annotated[str, typer.Argument(metavar="KEY", help="The id of a key, as listed.")],
+    key: KeyId,
     config: ConfigFile = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
@@ -115,7 +167,7 @@ def revoke(
     """End a key; a running gateway refuses it within five seconds."""
 
     async def work(connection: AsyncConnection) -> shown.Shown:
-        return shown.key(await changes.revoke_key(connection, key, operator()))
+        return shown.key(await key_changes.revoke_key(connection, key, operator()))
 
     revoked = write(Where(config, data_dir), work)
     if as_json:

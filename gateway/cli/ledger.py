@@ -15,6 +15,7 @@ from gateway.cli.options import AsJson, ConfigFile, DataDir
 from gateway.cli.progress import progress
 from gateway.cli.records import Where
 from gateway.cli.stores import stores
+from gateway.plural import counted
 from gateway.settings import Settings
 from metering.money import Credits
 from storage import businesses, partition_rows
@@ -141,13 +142,17 @@ def _summary(told: Told, *, as_json: bool, is_whole: bool) -> None:
         )
         return
     verdict = (
-        f"{told.violations} violations of the laws by {len(told.wrong)} of them"
+        f"{counted(told.violations, 'violation', 'violations')} of the laws by {len(told.wrong)} "
+        "of them"
         if told.violations
         else "0 differences"
     )
-    output.line(f"{told.businesses:,} businesses in {seconds} s: {verdict}")
+    output.line(f"{counted(told.businesses, 'business', 'businesses')} in {seconds} s: {verdict}")
     if told.dead_letters:
-        output.line(f"! {told.dead_letters} dead letters count in the proof; they are not recorded")
+        output.line(
+            "! in the proof, and not recorded: "
+            + counted(told.dead_letters, "dead letter", "dead letters")
+        )
     if told.frozen_partitions:
         output.line(f"! partitions {told.frozen_partitions} are frozen; docs/operating.md says why")
     if not is_whole:

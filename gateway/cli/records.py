@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import getpass
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -69,7 +69,28 @@ def default_config() -> Path | None:
     return here if here.exists() else None
 
 
+def settings_place(
+    config: Path | None, data_dir: Path | None
+) -> tuple[Path | None, Mapping[str, str]]:
+    """
+    The settings file that is meant, and the environment that goes before it.
+
+    Raises:
+        BadParameter: Two places are named.
+        CommandRefused: The data directory has no records.
+    """
+    if config is not None and data_dir is not None:
+        raise typer.BadParameter("give --config or --data-dir, not both")
+    if data_dir is not None:
+        return None, _environ_in(data_dir)
+    return config or default_config(), os.environ
+
+
 def _settings_in(data_dir: Path) -> Settings:
+    return Settings.load(None, _environ_in(data_dir))
+
+
+def _environ_in(data_dir: Path) -> dict[str, str]:
     records = data_dir.expanduser().absolute() / "gateway.db"
     if not records.exists():
         raise CommandRefused(
@@ -77,7 +98,7 @@ def _settings_in(data_dir: Path) -> Settings:
             "the directory of `gateway dev` with --data-dir"
         )
     url = {"GATEWAY__SQL__URL": f"sqlite+aiosqlite:///{records}"}
-    return Settings.load(None, {**os.environ, **url})
+    return {**os.environ, **url}
 
 
 def read(where: Where, work: Work[T]) -> T:

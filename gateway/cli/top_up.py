@@ -9,25 +9,36 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.admin import changes, shown
 from gateway.admin.forms import TopUp, filled
-from gateway.cli import output
+from gateway.cli import applying, output
 from gateway.cli.options import AsJson, BusinessId, ConfigFile, DataDir
 from gateway.cli.records import Where, operator, write
-from storage import businesses
 
 
 def app(
     business: BusinessId,
     credits: Annotated[str, typer.Argument(metavar="CREDITS", help="Such as 30 or 77.50.")],
-    bonus: Annotated[str | None, typer.Option(help="Credits given on top.")] = None,
+    bonus: Annotated[
+        str | None, typer.Option("--bonus-credits", "--bonus", help="Credits given on top.")
+    ] = None,
     amount_paid: Annotated[str | None, typer.Option(help="Money paid: 30.00.")] = None,
     currency: Annotated[
         str | None, typer.Option(help="Of the money; the business's own by default.")
     ] = None,
     reference: Annotated[
-        str | None, typer.Option(help="Of the payment. Each is credited once: give it.")
+        str | None,
+        typer.Option(
+            "--payment-reference",
+            "--reference",
+            help="Of the payment. Each is credited once: give it.",
+        ),
     ] = None,
     method: Annotated[
-        str | None, typer.Option(help="mobile_money, card, bank, admin_grant, free_trial, ….")
+        str | None,
+        typer.Option(
+            "--payment-method",
+            "--method",
+            help="mobile_money, card, bank, admin_grant, free_trial, ….",
+        ),
     ] = None,
     note: Annotated[str | None, typer.Option(help="For whoever reads the receipt.")] = None,
     user: Annotated[str | None, typer.Option(help="Who in the business bought.")] = None,
@@ -54,8 +65,8 @@ def app(
 
     async def work(connection: AsyncConnection) -> shown.Shown:
         purchase = await changes.top_up(connection, business, form, operator())
-        row = await businesses.ledger_row(connection, purchase.business)
-        return {"purchase": shown.purchase(purchase), **shown.recorded(row)}
+        balance = await applying.recorded(connection, purchase.business)
+        return {"purchase": shown.purchase(purchase), **balance}
 
     added = write(Where(config, data_dir), work)
     if as_json:
@@ -63,10 +74,9 @@ def app(
         return
     purchase = added["purchase"]
     bonus_too = "" if purchase["bonus_credits"] == "0.00" else f" + {purchase['bonus_credits']}"
-    owed = "" if added["owed"] == "0.00" else f"; {added['owed']} are owed and paid from it first"
     output.line(
-        f"added {purchase['credits_purchased']}{bonus_too} credits; the balance is "
-        f"{added['balance']} until {added['expires_at'][:10]}{owed} (purchase {purchase['id']})"
+        f"added {purchase['credits_purchased']}{bonus_too} credits; {applying.said(added)} until "
+        f"{added['expires_at'][:10]} (purchase {purchase['id']})"
     )
 
 

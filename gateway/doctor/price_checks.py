@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select
 
 from gateway.doctor.finding import Finding, ok, wrong
+from gateway.plural import counted
 from metering.errors import MeteringError, ModelNotPriced
 from metering.rates import RateCard
 from storage import prices
@@ -61,9 +62,11 @@ def prices_judged(
     models = (set(calls) | set(named)) - set(refused) - {""}
     missing = [model for model in sorted(models) if not _is_priced(card, model, now)]
     if not missing:
-        return [ok("prices", f"{len(models)} models in use, all of them priced")]
+        used = counted(len(models), "model", "models")
+        return [ok("prices", f"{used} in use, all of them priced")]
+    made = {model: counted(calls.get(model, 0), "call", "calls") for model in missing}
     return [
-        wrong("prices", f"{model} has no price: {calls.get(model, 0)} calls in 30 days",
+        wrong("prices", f"{model} has no price: {made[model]} in 30 days",
               f'gateway prices update, or refuse it: [models."{model}"] allowed = false')
         for model in missing
     ]  # fmt: skip

@@ -9,6 +9,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.doctor.finding import Finding, ok, unsure, wrong
+from gateway.plural import counted
 from storage import proof_waiting, schema
 from storage.database import Database
 from storage.errors import RecordsUnavailable, SchemaOutdated
@@ -43,10 +44,12 @@ async def _schema(database: Database) -> list[Finding]:
     async with database.read() as connection:
         letters = await proof_waiting.count_buried(connection)
         known = (await connection.execute(select(func.count()).select_from(businesses))).scalar()
-    found = [ok("sql.schema", f"the tables are up to date; {known} businesses")]
+    whom = counted(known or 0, "business", "businesses")
+    found = [ok("sql.schema", f"the tables are up to date; {whom}")]
     if letters:
+        buried = counted(letters, "entry", "entries")
         found.append(
-            unsure("sql.dead_letters", f"{letters} entries of the outbox could not be recorded",
+            unsure("sql.dead_letters", f"{buried} of the outbox could not be recorded",
                    "SELECT * FROM dead_letters says why; gateway ledger verify counts them")
         )  # fmt: skip
     return found

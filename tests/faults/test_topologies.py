@@ -38,10 +38,10 @@ def cluster(folder: Path) -> Iterator[Cluster]:
     made.stop()
 
 
-@pytest.fixture
-def sentinels(folder: Path) -> Iterator[SentinelSet]:
+@pytest.fixture(params=[False, True], ids=["plain", "tls"])
+def sentinels(folder: Path, request: pytest.FixtureRequest) -> Iterator[SentinelSet]:
     """Two Redis 7.0 and three Sentinels."""
-    made = start_sentinels(folder, redis_program())
+    made = start_sentinels(folder, redis_program(), tls=request.param)
     yield made
     made.stop()
 

@@ -43,6 +43,7 @@ async def test_the_last_of_a_cap_is_given_to_a_fitted_call(house: House) -> None
     }
     assert "top up" not in error["message"]
     assert "its cap is 0.05" in error["message"]
+    assert "use another key or ask for one with a higher cap" in error["message"]
     await charged_as_billed(acme)
 
 

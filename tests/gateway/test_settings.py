@@ -67,7 +67,7 @@ def test_an_error_names_place_key_rule_and_value(written):
     path = written('[server]\nport = "abc"')
 
     assert problems(path) == [
-        f"{path}: server.port → Input should be a valid integer, "
+        f"{path}: server.port → input should be a valid integer, "
         "unable to parse string as an integer | got 'abc'"
     ]
 

@@ -35,8 +35,8 @@ ROOMS = [
 
 SIBLINGS = {
     "gateway.admin": {
-        *("asking", "changes", "described", "desk", "door", "forms", "refusals", "replies"),
-        *("shown", "usage_replies"),
+        *("asking", "changes", "described", "desk", "door", "fields", "forms", "key_changes"),
+        *("refusals", "replies", "shown", "usage_replies"),
     },
     "gateway.background": set(),
     "gateway.portal": set(),

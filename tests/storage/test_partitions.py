@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -194,8 +195,8 @@ async def test_answers_that_come_while_the_metas_are_read_are_no_rollback(
     """The comparison is with what was known before Redis was asked."""
     read = ledger.partitions._metas
 
-    async def overtaken() -> list[list[str | None]]:
-        metas = await read()
+    async def overtaken(**how: bool) -> list[Any]:
+        metas = await read(**how)
         await ledger.hold()
         return metas
 

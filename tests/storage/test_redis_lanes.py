@@ -76,7 +76,7 @@ async def test_each_partition_is_asked_of_its_server(
     assert len(client.owners.all) == 3
     for partition in EVERY:
         assert cluster.owner(partition).says("EXISTS", redis_keys.meta(partition)) == 1
-    assert scripts.steady_since is not None
+    assert all(scripts.steady_since(partition) is not None for partition in EVERY)
 
 
 async def test_a_call_follows_a_partition_that_has_moved(
@@ -155,7 +155,7 @@ async def test_a_silent_server_keeps_nobody_else_waiting(
 
     assert {getattr(each, "reason", None) for each in results} == {IN_DOUBT}
     assert [entry.partition for entry in read] == others
-    assert scripts.steady_since is None
+    assert [p for p in EVERY if scripts.steady_since(p) is None] == theirs
 
 
 async def test_a_failed_pipeline_says_so(cluster: Cluster, client: ClusterClient) -> None:

@@ -99,7 +99,7 @@ async def test_a_call_whose_connection_was_lost_is_sent_once_more(redis_url: str
 
         assert await _begin(scripts) == ["EXISTS", 0]
         assert len([piece for piece in door.asked if b"EVALSHA" in piece]) == 3
-        assert scripts.steady_since is not None
+        assert scripts.steady_since(0) is not None
         await scripts.close()
         await redis.aclose()
 
@@ -115,7 +115,7 @@ async def test_a_call_that_was_lost_twice_is_in_doubt(redis_url: str) -> None:
         with pytest.raises(LedgerUnavailable) as twice:
             await _begin(scripts)
         assert twice.value.reason == IN_DOUBT
-        assert scripts.steady_since is None
+        assert scripts.steady_since(0) is None
 
         await _begin(scripts)
         door.cuts = 1
@@ -138,16 +138,16 @@ async def test_silence_is_unknown_and_never_no(tmp_path: Path) -> None:
     scripts = Scripts(redis, answer_within_s=0.2)
     try:
         await _begin(scripts)
-        assert scripts.steady_since is not None
+        assert scripts.steady_since(0) is not None
         engine.pause()
         with pytest.raises(LedgerUnavailable) as silent:
             await _begin(scripts, 1)
         assert silent.value.reason == IN_DOUBT
-        assert scripts.steady_since is None
+        assert scripts.steady_since(0) is None
         engine.resume()
 
         assert (await _begin(scripts, 1))[0] in ("OK", "EXISTS")
-        assert scripts.steady_since is not None
+        assert scripts.steady_since(0) is not None
     finally:
         await scripts.close()
         await redis.aclose()

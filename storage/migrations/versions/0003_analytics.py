@@ -99,8 +99,8 @@ def _rollup() -> None:
         # A group is written again and again through its day; room on its page keeps the
         # indexes out of that.
         op.execute("ALTER TABLE usage_daily SET (fillfactor = 85)")
-        # How many months a business has is no guess then: v_margin_monthly adds up in memory
-        # what it would sort on disk.
+        # How many months a business has is no guess then: who groups v_usage_daily by month
+        # has it added up in memory and not sorted on disk.
         op.execute(
             "CREATE STATISTICS usage_daily_months (ndistinct) ON business_id, "
             f"({_postgres('month', 'day')}) FROM usage_daily"
@@ -109,8 +109,9 @@ def _rollup() -> None:
 
 
 # {credits:x}, {usd:x}, {money:x:currency}: an amount as a decimal. {month:x}, {month_utc:x}:
-# the first day of the month of a day, of a time. PostgreSQL has exact decimals; SQLite has
-# none, and gets text that is put together from whole numbers: no double is on the way.
+# the first day of the month of a day, of a time. {used_by_month:x}: the sums of a rollup by
+# business and month. PostgreSQL has exact decimals; SQLite has none, and gets text that is
+# put together from whole numbers: no double is on the way.
 VIEWS = {
     "v_ai_transactions": """
         SELECT t.id, t.business_id, b.name AS business, t.key_id, t."user", t.feature,
@@ -157,12 +158,7 @@ VIEWS = {
                 SELECT u.business_id, u.month, c.currency, u.calls, u.failed, u.tokens, u.used,
                     u.cost, 0 AS purchases, 0 AS paid, 0 AS purchased, 0 AS bonus,
                     0 AS adjusted, 0 AS taken_back, 0 AS expired
-                FROM (
-                    SELECT d.business_id, {month:d.day} AS month, SUM(d.calls) AS calls,
-                        SUM(d.failed) AS failed, SUM(d.tokens) AS tokens,
-                        SUM(d.credits_microcredits) AS used, SUM(d.cost_picodollars) AS cost
-                    FROM usage_daily d GROUP BY d.business_id, {month:d.day}
-                ) u JOIN businesses c ON c.id = u.business_id
+                FROM ({used_by_month:usage_daily}) u JOIN businesses c ON c.id = u.business_id
                 UNION ALL
                 SELECT r.business_id, {month_utc:r.completed_at}, r.currency, 0, 0, 0, 0, 0,
                     COUNT(*), SUM(r.amount_paid_minor), 0, 0, 0, 0, 0
@@ -214,7 +210,36 @@ def _in_words_of(dialect: str, query: str) -> str:
 DECIMALS = {"credits": 6, "usd": 12, "0": 0, "2": 2, "3": 3}
 
 
+# The months are walked along the index of days, and each is added up by business alone: that
+# takes a third less than a grouping of every row by business and month, one month of it does
+# not read the others, and the walk is believed to be short, so that nothing is compiled for it.
+USED_BY_MONTH = """
+    WITH RECURSIVE months AS (
+        SELECT {month:f.day} AS month FROM (SELECT MIN(day) AS day FROM {rollup}) f
+        WHERE f.day IS NOT NULL
+        UNION ALL
+        SELECT {month:n.day} FROM months p CROSS JOIN LATERAL (
+            SELECT MIN(day) AS day FROM {rollup} WHERE day >= (p.month + INTERVAL '1 month')::date
+        ) n WHERE n.day IS NOT NULL
+    )
+    SELECT d.business_id, g.month, d.calls, d.failed, d.tokens, d.used, d.cost
+    FROM months g CROSS JOIN LATERAL (
+        SELECT business_id, SUM(calls) AS calls, SUM(failed) AS failed, SUM(tokens) AS tokens,
+            SUM(credits_microcredits) AS used, SUM(cost_picodollars) AS cost
+        FROM {rollup} WHERE day >= g.month AND day < (g.month + INTERVAL '1 month')::date
+        GROUP BY business_id
+    ) d
+"""
+USED_BY_MONTH_ON_SQLITE = """
+    SELECT business_id, {month:day} AS month, SUM(calls) AS calls, SUM(failed) AS failed,
+        SUM(tokens) AS tokens, SUM(credits_microcredits) AS used, SUM(cost_picodollars) AS cost
+    FROM {rollup} GROUP BY business_id, {month:day}
+"""
+
+
 def _postgres(kind: str, value: str) -> str:
+    if kind == "used_by_month":
+        return _in_words_of("postgresql", USED_BY_MONTH.replace("{rollup}", value))
     if kind == "month":
         return f"date_trunc('month', {value}::timestamp)::date"
     if kind == "month_utc":
@@ -223,6 +248,8 @@ def _postgres(kind: str, value: str) -> str:
 
 
 def _sqlite(kind: str, value: str) -> str:
+    if kind == "used_by_month":
+        return _in_words_of("sqlite", USED_BY_MONTH_ON_SQLITE.replace("{rollup}", value))
     if kind in ("month", "month_utc"):
         return f"substr({value}, 1, 7) || '-01'"
     places = DECIMALS[kind]

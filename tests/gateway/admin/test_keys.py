@@ -8,7 +8,9 @@ from hashlib import sha256
 import pytest
 from sqlalchemy import text
 
-from storage import keys
+from metering.rates import RateCard
+from storage import keys, prices
+from tests.gateway.admin.an_admin import NOW
 
 pytestmark = pytest.mark.anyio
 
@@ -55,6 +57,34 @@ async def test_scopes_are_kept(admin):
     assert issued["expires_at"] == "2027-01-31T11:00:00.000Z"
 
 
+async def test_a_model_without_a_price_is_no_scope(admin):
+    """The nearest names are told; a dated name of a model, and a price of our own, are known."""
+    id = await admin.business()
+    path = f"/admin/businesses/{id}/keys"
+    scoped = {"name": "till", "scopes": {"models": ["gpt-5.4-minni"]}}
+
+    refused = await admin.call("POST", path, scoped)
+    async with admin.database.write() as connection:
+        await prices.add(
+            connection,
+            model="gpt-5.4-minni",
+            valid_from=NOW,
+            row={"input": "1"},
+            version="v",
+            who="admin",
+            source="here",
+            at=NOW,
+        )
+    known = next(row for row in RateCard.load().models.values() if row.aliases)
+    dated = {"name": "dated", "scopes": {"models": [known.aliases[0], known.id]}}
+
+    error = refused.json()["error"]
+    assert (refused.status_code, error["param"]) == (400, "scopes.models.0")
+    assert "did you mean gpt-5.4-mini" in error["message"]
+    assert (await admin.post(path, scoped))["scopes"]["models"] == ["gpt-5.4-minni"]
+    assert await admin.post(path, dated)
+
+
 async def test_limits_are_kept(admin):
     """A cap is a decimal string; a limit that is left out is null: as the settings say."""
     id = await admin.business()
@@ -82,6 +112,7 @@ WRONG = [
     ({"name": "a", "scopes": {"everything": []}}, "scopes.everything"),
     ({"name": "a", "scopes": {"models": "gpt-5"}}, "scopes.models"),
     ({"name": "a", "scopes": {"models": ["two words"]}}, "scopes.models.0"),
+    ({"name": "a", "scopes": {"models": ["gpt-5", "gpt-nope"]}}, "scopes.models.1"),
     ({"name": "a", "credit_cap": 5}, "credit_cap"),
     ({"name": "a", "credit_cap": "0"}, "credit_cap"),
     ({"name": "a", "credit_cap": "-1"}, "credit_cap"),

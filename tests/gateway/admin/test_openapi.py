@@ -161,9 +161,10 @@ async def businesses(asks: Asking) -> None:
 
 
 async def credits_and_keys(asks: Asking, business: str) -> None:
-    key = {"name": "web", "expires_at": "2099-01-01T00:00:00Z", "scopes": {"models": ["m"]}}
+    key = {"name": "web", "expires_at": "2099-01-01T00:00:00Z", "scopes": {"models": ["gpt-5"]}}
     issued = await asks("POST", "/admin/businesses/{id}/keys", business, key)
     await asks("GET", "/admin/businesses/{id}/keys", business)
+    await asks("PATCH", "/admin/keys/{id}", issued["id"], {"credit_cap": "5", "concurrent": None})
     await asks("DELETE", "/admin/keys/{id}", issued["id"])
     paid = {"credits": "5", "amount_paid": "5.00", "payment_reference": "MM-1", "note": "n"}
     bought = await asks("POST", "/admin/businesses/{id}/top-ups", business, paid)

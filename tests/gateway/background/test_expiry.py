@@ -212,8 +212,8 @@ async def test_one_account_in_trouble_keeps_no_other_waiting(
     assert len(warned) == 2
 
 
-async def test_a_redis_that_is_away_ends_the_round(ledger: Ledger) -> None:
-    """Every other balance would only wait for it, too."""
+async def test_a_partition_that_is_away_is_asked_once_a_round(ledger: Ledger) -> None:
+    """Every other balance of it would only wait, too; those of others may be served."""
     asked = []
 
     class Away:
@@ -221,13 +221,17 @@ async def test_a_redis_that_is_away_ends_the_round(ledger: Ledger) -> None:
             asked.append(business)
             raise LedgerUnavailable("Redis does not answer", reason="in_doubt")
 
-    for _ in range(3):
+    shops = [
         await add_business(ledger.database, topped_up="30", at=LONG_AGO)
+        for _ in range(redis_keys.PARTITIONS + 4)
+    ]
     expiry = Expiry(ledger.database, Away(), ledger.accounts, ledger.crediting)
 
     with pytest.raises(LedgerUnavailable):
         await expiry.expire_all(datetime.now(UTC))
-    assert len(asked) == 1
+    partitions = [redis_keys.partition_of(business) for business in asked]
+    assert len(set(partitions)) == len(partitions)
+    assert set(partitions) == {redis_keys.partition_of(shop.id) for shop in shops}
 
 
 async def test_the_loop_outlives_an_absence_and_a_mistake(

@@ -98,14 +98,20 @@ async def test_a_frozen_partition_is_not_swept(house: House):
 def test_a_redis_that_just_woke_up_gives_the_living_time_to_renew(steady_for_s, may, monkeypatch):
     """After a sleep longer than the leases every call looks dead, until one lease has gone by."""
 
+    since = None if steady_for_s is None else 1000.0 - steady_for_s
+
     class Scripts:
-        steady_since = None if steady_for_s is None else 1000.0 - steady_for_s
+        def steady_since(self, partition: int) -> float | None:
+            return since
 
     monkeypatch.setattr(module, "monotonic", lambda: 1000.0)
     nothing: object = None
     sweeper = module.Sweeper(nothing, nothing, Scripts(), lease_s=60.0, every_s=10.0)  # type: ignore[arg-type]
 
-    assert sweeper.may_sweep() is may
+    sweeper._compared = {3: since}
+
+    assert sweeper.may_sweep(3) is may
+    assert sweeper.may_sweep(4) is False  # It was not compared with SQL since then.
 
 
 async def test_one_account_in_trouble_keeps_no_other_hold_waiting(house: House):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from hashlib import sha256
 
+import pytest
+
 UNKNOWN = "0198a1b2-0000-7000-8000-000000000000"
 
 
@@ -108,12 +110,18 @@ def test_unknown_things_exit_3(gateway):
 
 def test_a_key_is_printed_once_and_alone(gateway, acme):
     """`KEY=$(gateway key issue …)` works; the rest is said on stderr."""
-    issued = gateway("key", "issue", acme, "--name", "till", "--feature", "product", "--model", "m")
+    issued = gateway(
+        "key", "issue", acme, "--name", "till", "--feature", "product", "--model", "gpt-5"
+    )
 
     assert re.fullmatch(r"gw-[A-Za-z0-9_-]{43}\n", issued.out)
     assert "nobody can show it again" in issued.err
     listed = gateway("key", "list", acme, "--json")
-    assert listed.document["scopes"] == {"endpoints": [], "models": ["m"], "features": ["product"]}
+    assert listed.document["scopes"] == {
+        "endpoints": [],
+        "models": ["gpt-5"],
+        "features": ["product"],
+    }
     secret = issued.out.strip()
     everything = listed.out + gateway("key", "list", acme).out
     assert secret not in everything
@@ -131,6 +139,66 @@ def test_a_key_is_issued_with_limits(gateway, acme):
     wrong = gateway("key", "issue", acme, "--name", "pupil", "--credit-cap", "0")
     assert wrong.code == 2
     assert "credit_cap: should be greater than 0" in wrong.err
+
+
+def test_options_are_called_as_the_fields_are(gateway):
+    """The short names of before go on working."""
+    long = gateway(
+        "business", "add", "A", "--owner-email", "a@b.example", "--owner-phone", "+233 200000",
+        "--low-balance-threshold", "3", "--expires-after-months", "2", "--json",
+    ).document  # fmt: skip
+    short = gateway(
+        "business", "set", long["id"], "--email", "c@d.example", "--phone", "+233 200001",
+        "--low-balance", "4", "--expires-after", "5", "--json",
+    ).document  # fmt: skip
+    paid = gateway(
+        "top-up", long["id"], "1", "--bonus-credits", "2", "--payment-reference", "r",
+        "--payment-method", "card", "--json",
+    ).document["purchase"]  # fmt: skip
+
+    fields = ("owner_email", "owner_phone", "low_balance_threshold", "expires_after_months")
+    assert [long[name] for name in fields] == ["a@b.example", "+233 200000", "3.00", 2]
+    assert [short[name] for name in fields] == ["c@d.example", "+233 200001", "4.00", 5]
+    assert (paid["bonus_credits"], paid["payment_reference"], paid["payment_method"]) == (
+        "2.00", "r", "card",
+    )  # fmt: skip
+
+
+def test_limits_of_a_key_are_changed_and_cleared(gateway, acme):
+    """What is not named stays, '' takes one away; the list shows them."""
+    limits = ("--credit-cap", "25", "--requests-per-minute", "60", "--concurrent", "5")
+    id = gateway("key", "issue", acme, "--name", "pupil", *limits, "--json").document["id"]
+
+    more = ("--requests-per-minute", "", "--tokens-per-minute", "9000", "--credit-cap", "12.5")
+    changed = gateway("key", "set", id, *more, "--json").document
+    table = gateway("key", "list", acme).out
+    cleared = gateway("key", "set", id, "--credit-cap", "", "--json").document
+
+    names = ("requests_per_minute", "tokens_per_minute", "concurrent", "credit_cap")
+    assert [changed[name] for name in names] == [None, 9000, 5, "12.50"]
+    assert all(text in table for text in ("tokens/min", "9000", "at a time", "12.50", "0.00"))
+    assert [cleared[name] for name in names] == [None, 9000, 5, None]
+    listed = gateway("key", "list", acme, "--json").document
+    assert [listed[name] for name in (*names, "spent")] == [None, 9000, 5, None, None]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ((), "requests_per_minute: should be given, or another field to change"),
+        (("--concurrent", "many"), "concurrent: should be a whole number"),
+        (("--concurrent", "0"), "concurrent: "),
+        (("--credit-cap", "0"), "credit_cap: should be greater than 0"),
+    ],
+)
+def test_limits_that_are_none_are_refused(gateway, acme, given, said):
+    """Exit 2 names the field."""
+    id = gateway("key", "issue", acme, "--name", "pupil", "--json").document["id"]
+
+    wrong = gateway("key", "set", id, *given)
+
+    assert wrong.code == 2
+    assert said in wrong.err
 
 
 def test_a_key_is_revoked_by_its_id(gateway, acme):
@@ -153,7 +221,8 @@ def test_a_business_is_changed_field_by_field(gateway, acme):
     assert changed["owner_email"] == "efua@acme.example"
     assert (changed["owner_phone"], kept.document["owner_phone"]) == ("+233 20 000 0000", None)
     assert (kept.document["name"], kept.document["expires_after_months"]) == ("Acme Ltd", 3)
-    assert gateway("business", "show", acme, "--json").document == kept.document
+    shown = gateway("business", "show", acme, "--json").document
+    assert {**shown, "applied": False} == kept.document
 
 
 def test_a_change_of_nothing_and_a_wrong_one_are_named(gateway, acme):

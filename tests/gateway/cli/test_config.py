@@ -180,3 +180,21 @@ def test_check_says_what_nothing_reads(command, set_up, monkeypatch):
 
     assert ended.out == "config.toml is fine\n"
     assert "gateway: paystack.secret_key is set, and nothing reads it" in ended.err
+
+
+def test_settings_of_a_data_directory(command, nowhere):
+    """Those of the commands for what `gateway dev` keeps; never of two places, or of nothing."""
+    (nowhere / "config.toml").write_text("not = [toml")
+    (nowhere / "state").mkdir()
+    (nowhere / "state/gateway.db").touch()
+
+    shown = command("config", "show", "--data-dir", "state", "--json")
+    checked = command("config", "check", "--data-dir", "state")
+    both = command("config", "show", "--data-dir", "state", "--config", "config.toml")
+    none = command("config", "check", "--data-dir", "elsewhere")
+
+    [url] = [one["value"] for one in shown.documents if one["key"] == "sql.url"]
+    assert url.endswith("/nowhere/state/gateway.db") or "***" in url
+    assert (checked.code, checked.out) == (0, "state is fine\n")
+    assert (both.code, none.code) == (2, 1)
+    assert "there are no records in" in none.err

@@ -171,7 +171,7 @@ def test_a_frozen_partition_and_a_model_without_price_are_told(installed, acme, 
 
     assert ended.code == 6
     assert "✗ partition 7: frozen: a test" in ended.out
-    assert "✗ gpt-unknown has no price: 1 calls in 30 days" in ended.out
+    assert "✗ gpt-unknown has no price: 1 call in 30 days" in ended.out
 
 
 def test_the_openai_key_is_tried_and_never_printed(on_stores, sqlite_records_url, monkeypatch):

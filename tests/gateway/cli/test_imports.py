@@ -107,6 +107,27 @@ def test_every_bad_line_is_named_and_nothing_is_written(gateway, written):
     assert businesses(gateway) == {}
 
 
+def test_all_that_is_wrong_with_a_line_is_told_at_once(gateway, written):
+    """Of both forms, and of what only the file shows; the next line is not the last to be seen."""
+    line = "old-1,,nobody,x,1e3,soon,XYZ,-1"
+    ended = gateway("import", written(GOOD[0], line, line.replace("old-1", "b-2")))
+
+    said = [each.removeprefix("gateway: line 3: ") for each in ended.err.splitlines()[:8]]
+    fields = [each.partition(":")[0] for each in said]
+    assert fields == [
+        "credits", "expires_at", "name", "owner_email", "owner_phone", "currency",
+        "low_balance_threshold", "reference",
+    ]  # fmt: skip
+    assert ended.err.count("line 4: ") == 7
+    assert businesses(gateway) == {}
+
+
+def test_one_business_is_one(gateway, written):
+    """Not `1 businesses`."""
+    assert gateway("import", written(GOOD[0])).out.startswith("imported 1 business with ")
+    assert gateway("import", written(GOOD[0])).out.endswith("; 1 was imported before\n")
+
+
 def test_a_line_that_changed_is_not_imported_twice(gateway, written):
     """Its figures are those of another day; the rest of the file waits for a decision."""
     gateway("import", written(GOOD[0]))

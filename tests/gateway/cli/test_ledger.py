@@ -118,7 +118,7 @@ async def test_one_micro_credit_exits_6(busy: House, verify) -> None:
     assert told.code == 6
     assert f"✗ business {acme.id} · L2 conservation: Redis has " in told.out
     assert "difference: 0.000001" in told.out
-    assert told.out.endswith(": 1 violations of the laws by 1 of them\n")
+    assert told.out.endswith(": 1 violation of the laws by 1 of them\n")
     violation, summary = documents
     assert (violation["business"], violation["law"]) == (acme.id, "L2")
     assert violation["difference"] == "0.000001"

@@ -104,15 +104,35 @@ def test_what_is_owed_is_said(gateway, acme, owes):
 
     assert gateway("business", "show", acme, "--json").document["owed"] == "12.50"
     assert re.search(r"owed +12\.50", gateway("business", "show", acme).out)
-    assert "; 12.50 are owed and paid from it first (purchase" in gateway("top-up", acme, "5").out
-    added = gateway("adjust", acme, "1", "--reason", "r").out
+    topped_up = gateway("top-up", acme, "5").out
     assert (
-        added == "added 1.00 credits; the balance is 36.00; 12.50 are owed and paid from it first\n"
+        "added 5.00 credits; 12.50 are owed and paid first, so that 22.50 will be available until"
+        in topped_up
+    )
+    assert gateway("adjust", acme, "1", "--reason", "r").out == (
+        "added 1.00 credits; 12.50 are owed and paid first, so that 23.50 will be available\n"
     )
     assert gateway("adjust", acme, "-40", "--reason", "r").out == (
         "40.00 credits will be taken; 36.00 are recorded until then, and 12.50 are owed already; "
-        "what is not there will be owed\n"
+        "0.00 will be available and 16.50 owed\n"
     )
+    assert "so that 0.00 will be available and 6.50 still owed" in gateway("top-up", acme, "10").out
+
+
+def test_scripts_are_told_what_is_not_applied_yet(gateway, acme, owes):
+    """A command writes to SQL; what Redis has yet to hear of says so, and what there will be."""
+    assert gateway("business", "set", acme, "--name", "Other", "--json").document["applied"] is True
+    added = gateway("top-up", acme, "30", "--json").document
+    owes(acme, "12.5")
+    later = gateway("top-up", acme, "2", "--json").document
+    taken = gateway("adjust", acme, "-1.5", "--reason", "r", "--json").document
+    suspended = gateway("business", "suspend", acme, "--json").document
+
+    after = ("applied", "balance", "owed", "available_after", "owed_after")
+    assert [added[name] for name in after] == [False, "30.00", "0.00", "30.00", "0.00"]
+    assert [later[name] for name in after] == [False, "32.00", "12.50", "19.50", "0.00"]
+    assert [taken[name] for name in after] == [False, "32.00", "12.50", "18.00", "0.00"]
+    assert (suspended["status"], suspended["applied"]) == ("suspended", False)
 
 
 @pytest.fixture

@@ -64,7 +64,7 @@ def test_one_business_is_asked_for(gateway: Any, shop: str) -> None:
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        (("--by", "colour"), "by: Input should be 'feature'"),
+        (("--by", "colour"), "by: input should be 'feature'"),
         (("--from", "yesterday"), "from: should be a day such as 2026-11-01"),
         (("--from", "2026-11-02", "--to", "2026-11-01"), "to: should be after from"),
     ],
