@@ -20,7 +20,7 @@ ROUTES = [
     (method, re.sub(r"\{id\}", ID, route.path))
     for noun in NOUNS
     for route in noun(NO_DESK).routes()
-    for method in route.methods or ()
+    for method in sorted(route.methods or ())
 ]
 CLOSED = [
     *ROUTES,
