@@ -57,7 +57,7 @@ def ends_of(
 def refusal_messages(said: ErrorReply, request_id: str) -> list[dict[str, Any]]:
     """What ASGI sends in place of an accepted websocket."""
     headers = [
-        *said.headers,
+        *(header for header in said.headers if header[0] != b"connection"),
         (b"x-request-id", request_id.encode()),
         (b"content-length", b"%d" % len(said.body)),
         (b"connection", b"close"),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
-from gateway.errors import EndpointNotSupported, NotAuthenticated, RequestRefused
+from gateway.errors import NotAuthenticated, RequestRefused, UpgradeRefused
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -56,7 +56,7 @@ def read_handshake(scope: dict[str, Any], *, queries: frozenset[str]) -> Handsha
     Raises:
         NotAuthenticated: There are two keys.
         RequestRefused: The query has what is not passed on.
-        EndpointNotSupported: It asks for another kind of session.
+        UpgradeRefused: It asks for another kind of session.
     """
     offered = [str(name) for name in scope.get("subprotocols", ())]
     headers = _with_key(list(scope["headers"]), offered)
@@ -95,7 +95,7 @@ def _query(raw: bytes, allowed: frozenset[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, value in parse_qsl(raw.decode("latin-1"), keep_blank_values=True):
         if name in ("call_id", "intent"):
-            raise EndpointNotSupported(
+            raise UpgradeRefused(
                 f"sessions with `{name}` are part of OpenAI's API; this gateway refuses them: "
                 "they cannot be metered response by response"
             )

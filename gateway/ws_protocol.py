@@ -29,7 +29,9 @@ CLOSE_WITHIN_S = 5.0  # A caller that does not answer a close is cut.
 STOPPING = 1012
 """Told to the app when the gateway stops; unlike after other codes it may still send."""
 
-_log = logging.Logger("gateway.websockets", logging.CRITICAL + 1)
+_log = logging.getLogger("gateway.websockets")
+_log.setLevel(logging.ERROR)  # It writes queries, and somebody may put a key into one.
+_log.addFilter(lambda record: record.msg != "Invalid UTF-8 sequence received from client.")
 
 
 class _Handshake(ServerProtocol):
@@ -52,7 +54,6 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
-        # It writes queries, and somebody may put a key into one.
         self.logger = _log
         self.conn = _Handshake(max_size=FRAME_MOST_BYTES, logger=_log)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from gateway.dev.stub_bills import Bill
 from metering.money import Credits
@@ -48,8 +48,9 @@ class Line:
 
     async def ended(self) -> int:
         """Take frames until it is closed; gives the code."""
-        async for frame in self.socket:
-            self.events.append(json.loads(frame))
+        with suppress(ConnectionClosed):
+            while True:
+                await self.event()
         code = self.socket.close_code
         assert code is not None
         return code
