@@ -84,7 +84,11 @@ class Session:
                 async with self.socket.changed:
                     self.socket.frames.append(frame)
                     self.socket.changed.notify_all()
-                await self.take(frame)
+                try:
+                    await self.take(frame)
+                except (AttributeError, KeyError, TypeError, ValueError):
+                    error = {"type": "invalid_request_error", "code": None, "message": "no"}
+                    await self.say("error", error=error | {"event_id": frame.get("event_id")})
         except SocketClosed:
             pass
         finally:

@@ -91,7 +91,13 @@ async def test_a_response_that_openai_cuts_is_charged_as_far_as_it_came(
 
 @PATHS
 @pytest.mark.parametrize(
-    "usage", [{}, {"input_tokens": -1, "output_tokens": 1}, {"input_tokens": True}, {"input_tokens": 10**12, "output_tokens": 1}]
+    "usage",
+    [
+        {},
+        {"input_tokens": -1, "output_tokens": 1},
+        {"input_tokens": True},
+        {"input_tokens": 10**12, "output_tokens": 1},
+    ],
 )
 async def test_a_usage_that_is_none_is_counted(house: House, path: str, usage) -> None:
     """What was seen is charged, flagged as an estimate, and never more than was held."""
