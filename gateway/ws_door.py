@@ -134,6 +134,8 @@ class Sockets:
                 f"websockets of {path} are served to those for whom {endpoint.switch!r} is "
                 "switched on; ask your provider"
             )
+        if holder.upstream is not None:
+            raise refuse_upgrade(path)  # Its own key is one for HTTPS.
         if not self._admits():
             raise Overloaded("finished calls are waiting to be stored; try again in a moment")
         quote = await self._quote(endpoint, handshake, holder)

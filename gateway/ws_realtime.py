@@ -20,7 +20,7 @@ from gateway.quote import Quote
 from gateway.upstream_errors import UpstreamBroken
 from gateway.ws_errors import ENDED_BY_FAULT, SessionEnds, ends_of
 from gateway.ws_frames import Head, event_id_of, read_frame, read_head
-from gateway.ws_talk import BaseTalk, Line, Running, encode
+from gateway.ws_talk import WITHOUT_OBJECTS, BaseTalk, Line, Running, encode
 from gateway.ws_transcripts import Transcripts, call_of
 from metering.call import Call
 from metering.errors import CostNotBounded, MeteringError
@@ -48,7 +48,7 @@ class RealtimeTalk(BaseTalk):
     def __init__(self, line: Line, quote: Quote, *, is_beta: bool) -> None:
         super().__init__(line)
         assert line.holder is not None
-        self._allowed = line.holder.switches
+        self._allowed = line.holder.switches & WITHOUT_OBJECTS
         self._quote = quote
         self._is_beta = is_beta
         self._settings = Settings()

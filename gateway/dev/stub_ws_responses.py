@@ -6,7 +6,7 @@ import asyncio
 import json
 from typing import Any
 
-from gateway.dev.stub_script import Script
+from gateway.dev.stub_script import Script, from_call
 from gateway.dev.stub_ws import Session, counted, new_id
 
 
@@ -29,7 +29,9 @@ class ResponsesSession(Session):
 
     async def _in_turn(self) -> None:
         while True:
-            await self._make(await self._asked.get(), self.next_script())
+            frame = await self._asked.get()
+            said = {"messages": [{"content": frame.get("input")}]}
+            await self._make(frame, from_call(said, self.next_script()))
 
     async def _make(self, frame: dict[str, Any], script: Script) -> None:
         if script.status != 200:
@@ -82,6 +84,8 @@ class _Made:
                     await self._session.close(1011)
                 if script.between is not None:
                     await script.between.wait()
+                if script.delay_s:
+                    await asyncio.sleep(script.delay_s)
                 self._written += counted(piece)
                 await self._session.say(
                     "response.output_text.delta",
