@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.dev.stub_gates import Turnstile
 from metering.money import Credits
 from tests.gateway.ws_caller import REALTIME, SECOND, charged_is_billed, line, switch_on
 from tests.house import House
@@ -41,6 +42,8 @@ async def test_a_response_that_is_asked_for_is_charged_as_billed(house: House) -
 async def test_a_session_that_answers_by_itself_always_has_a_hold(house: House) -> None:
     """With turn detection a hold is there before the audio is passed on, and after each answer."""
     acme = await house.business()
+    gate = Turnstile()
+    house.openai.changes(before_usage=gate)
 
     async with line(house, PATH, acme.key) as caller:
         await caller.until("session.created")
@@ -48,6 +51,7 @@ async def test_a_session_that_answers_by_itself_always_has_a_hold(house: House) 
             await caller.say("input_audio_buffer.append", audio=SECOND)
             await caller.until("response.created")
             assert await acme.held() > Credits(0)
+            gate.lets_through()
             await caller.until("response.done")
             assert await acme.held() > Credits(0)
 
