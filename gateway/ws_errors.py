@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from gateway.error_replies import ErrorReply, reply_to, said_of
+from gateway.upstream_errors import UpstreamBroken
 from storage.ids import new_id
 
 ENDED_BY_US = 1008  # The caller's doing: credits, a revoked key.
@@ -31,6 +32,11 @@ class SessionEnds(Exception):
         self.error = error
         self.code = code
         self.told_as = told_as
+
+
+def broken(words: str) -> SessionEnds:
+    """OpenAI has sent what it must not send."""
+    return SessionEnds(UpstreamBroken(words), ENDED_BY_FAULT)
 
 
 _OUT_OF_CREDITS = 402

@@ -17,8 +17,7 @@ import msgspec
 from gateway.errors import GatewayError, RequestRefused
 from gateway.metered_call import MeteredCall
 from gateway.quote import Quote
-from gateway.upstream_errors import UpstreamBroken
-from gateway.ws_errors import ENDED_BY_FAULT, SessionEnds, ends_of
+from gateway.ws_errors import SessionEnds, broken, ends_of
 from gateway.ws_frames import Head, event_id_of, read_frame, read_head
 from gateway.ws_talk import WITHOUT_OBJECTS, BaseTalk, Line, Running, encode
 from gateway.ws_transcripts import Transcripts, call_of
@@ -190,7 +189,7 @@ class RealtimeTalk(BaseTalk):
         try:
             head = read_head(frame)
         except ValueError:
-            raise _broken("a frame of the upstream is not what it sends") from None
+            raise broken("a frame of the upstream is not what it sends") from None
         kind = head.type if isinstance(head.type, str) else ""
         self._transcripts.take(kind, head.item_id, frame)
         ends: SessionEnds | None = None
@@ -265,7 +264,7 @@ class RealtimeTalk(BaseTalk):
             self._alone = begun
             self.under_way(begun)
         else:
-            raise _broken("the upstream makes a response that nothing is held for")
+            raise broken("the upstream makes a response that nothing is held for")
         begun.id, self._by_id[id] = id, begun
         if self._has_left:
             await self._cancel(id)
@@ -295,7 +294,3 @@ class RealtimeTalk(BaseTalk):
     async def _cancel(self, id: str) -> None:
         cancel = {"type": "response.cancel", "response_id": id}
         await self.line.upstream.send(encode(cancel))
-
-
-def _broken(words: str) -> SessionEnds:
-    return SessionEnds(UpstreamBroken(words), ENDED_BY_FAULT)

@@ -14,8 +14,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from gateway.errors import GatewayError, RequestRefused
-from gateway.upstream_errors import UpstreamBroken
-from gateway.ws_errors import ENDED_BY_FAULT, SessionEnds
+from gateway.ws_errors import broken
 from gateway.ws_frames import Head, event_id_of, read_frame, read_head
 from gateway.ws_protocol import FRAME_MOST_BYTES
 from gateway.ws_talk import BaseTalk, Line, Running, encode
@@ -120,14 +119,12 @@ class ResponsesTalk(BaseTalk):
         try:
             head = read_head(frame)
         except ValueError:
-            error = UpstreamBroken("a frame of the upstream is not what it sends")
-            raise SessionEnds(error, ENDED_BY_FAULT) from None
+            raise broken("a frame of the upstream is not what it sends") from None
         current = self._current
         if current is not None:
             self._watch(current, head, frame)
         elif head.response is not None:
-            error = UpstreamBroken("the upstream makes a response that nobody asked for")
-            raise SessionEnds(error, ENDED_BY_FAULT)
+            raise broken("the upstream makes a response that nobody asked for")
         await self.line.caller.send(frame)
 
     def _watch(self, current: Running, head: Head, frame: bytes) -> None:

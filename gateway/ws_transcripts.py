@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.upstream_errors import UpstreamBroken
-from gateway.ws_errors import ENDED_BY_FAULT, SessionEnds
+from gateway.ws_errors import broken
 from gateway.ws_talk import BaseTalk, Running, encode
 from metering.call import Call
 
@@ -56,8 +55,7 @@ class Transcripts:
         if begun is None:
             begun, self._ready = self._ready, None
             if begun is None:
-                error = UpstreamBroken("the upstream transcribes what nobody asked for")
-                raise SessionEnds(error, ENDED_BY_FAULT)
+                raise broken("the upstream transcribes what nobody asked for")
             self._talk.under_way(begun)
         return begun
 

@@ -16,7 +16,8 @@ pytestmark = pytest.mark.anyio
 FRAMES = 2500
 TYPES = (
     "response.create", "response.cancel", "response.steer", "session.update",
-    "conversation.item.create", "conversation.item.delete", "input_audio_buffer.append", "input_audio_buffer.commit",
+    "conversation.item.create", "conversation.item.delete",
+    "input_audio_buffer.append", "input_audio_buffer.commit",
     "transcription_session.update", "session.close", "", "response.create ", "RESPONSE.CREATE",
     "response.inject", "input_text.append", "error",
 )  # fmt: skip
