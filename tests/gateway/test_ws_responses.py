@@ -72,6 +72,22 @@ async def test_a_response_of_this_socket_may_be_continued(house: House) -> None:
     await charged_is_billed(house, acme)
 
 
+async def test_what_a_response_continues_is_held_for_too(house: House) -> None:
+    """All that the one before had in and out is read again: the hold covers it."""
+    acme = await house.business()
+    house.openai.streams("Yes.")
+
+    async with line(house, PATH, acme.key) as caller:
+        await create(caller, "word " * 4000, max_output_tokens=16)
+        first = await caller.until(*ENDS)
+        await create(caller, max_output_tokens=16, previous_response_id=first["response"]["id"])
+        await caller.until(*ENDS)
+
+    for row in await acme.transactions():
+        assert row.credits_used <= row.credits_held
+    await charged_is_billed(house, acme)
+
+
 async def test_responses_wait_for_their_turn(house: House) -> None:
     """As with OpenAI one is made after the other; only the one that is made has a hold."""
     acme = await house.business()

@@ -1,4 +1,4 @@
-"""OpenAI's usage of a realtime response: details are parts of totals, and each token counts once."""
+"""OpenAI's usage of a realtime response: details are parts of totals; each token counts once."""
 
 from __future__ import annotations
 
