@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
-from metering.rates import RateCard
+from metering.rates import Rate, RateCard
 from metering.realtime.usage import read_transcription, read_usage
 from metering.usage import Unit
 
@@ -30,7 +31,7 @@ DOCUMENTED = {
 }
 
 
-def read(usage, rate=RATE):
+def read(usage: Any, rate: Rate = RATE) -> tuple[dict[Unit, int] | None, list[str]]:
     flagged: list[str] = []
     found = read_usage(json.dumps(usage).encode(), rate, flagged)
     return None if found is None else dict(found.items()), flagged
