@@ -220,6 +220,7 @@ def make_main_path(
         ),
         drains=drains,
         tally=loops.metrics.tally,
+        owning=owning,
         total_timeout_s=openai.total_timeout_s,
         out_of_credits_status=settings.credits.out_of_credits_status,
         most=openai.max_connections,

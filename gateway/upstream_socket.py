@@ -16,9 +16,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from gateway.error_replies import ErrorReply
-from gateway.upstream import PASSED_ON, USER_AGENT
+from gateway.upstream import USER_AGENT
 from gateway.upstream_answers import our_fault, without_ours
 from gateway.upstream_errors import UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
+from gateway.upstream_headers import PASSED_ON
 
 QUEUED_MOST = 2  # Frames that came and were not taken; then OpenAI has to wait.
 WRITE_BUFFER_BYTES = 64 * 1024

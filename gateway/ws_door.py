@@ -19,6 +19,7 @@ from gateway.endpoints import SOCKETS, SocketEndpoint, refuse_upgrade
 from gateway.error_replies import ErrorReply, reply_to
 from gateway.errors import EndpointNotAllowed, EndpointNotSupported, Overloaded
 from gateway.holding import Holding
+from gateway.owning import Owning
 from gateway.quote import Quote
 from gateway.read_call import read_labels
 from gateway.realtime import Caller, Talk, converse
@@ -71,6 +72,7 @@ class Sockets:
         upstream: UpstreamSockets,
         drains: Drains,
         tally: Tally,
+        owning: Owning,
         total_timeout_s: float,
         out_of_credits_status: int,
         most: int,
@@ -82,6 +84,7 @@ class Sockets:
         self._upstream = upstream
         self._drains = drains
         self._tally = tally
+        self._owning = owning
         self._total_timeout_s = total_timeout_s
         self._out_of_credits_status = out_of_credits_status
         self._most = most
@@ -169,6 +172,7 @@ class Sockets:
             calls=self._calls,
             admit=admit,
             labels=read_labels(handshake.headers, {}, holder.default_feature),
+            owning=self._owning,
             total_timeout_s=self._total_timeout_s,
             out_of_credits_status=self._out_of_credits_status,
             model=handshake.query.get("model", ""),

@@ -21,6 +21,7 @@ from gateway.ws_talk import BaseTalk, Line, Running, encode
 from metering.call import Call
 from metering.errors import CostNotBounded, MeteringError
 from storage.errors import StorageError
+from storage.keys import KeyHolder
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +103,23 @@ class ResponsesTalk(BaseTalk):
         self._current = begun
         await self.send(begun, encode(frame))
 
+    async def look(self, call: Call, holder: KeyHolder) -> None:
+        """
+        Whose objects a call names, beside the response of this socket that it continues.
+
+        Raises:
+            ObjectUnknown, RecordsUnavailable, RequestRefused
+        """
+        previous = call.fields.get("previous_response_id")
+        before = self._own.get(previous) if isinstance(previous, str) else None
+        if before is not None:
+            del call.fields["previous_response_id"]
+        foreign = await self.line.owning.look(call, holder)
+        self.line.owning.refuse(foreign)
+        if before is not None:
+            call.fields["previous_response_id"] = previous
+            call.before_tokens = before
+
     def _continued(self, call: Call) -> frozenset[str]:
         """
         What a call may do besides, where it continues a response of this very socket.
@@ -111,7 +129,6 @@ class ResponsesTalk(BaseTalk):
         previous = call.fields.get("previous_response_id")
         if not isinstance(previous, str) or previous not in self._own or call.fields.get("store"):
             return frozenset()
-        call.before_tokens = self._own[previous]
         return frozenset({"stored"})
 
     async def from_openai(self, frame: bytes) -> None:

@@ -11,6 +11,7 @@ import msgspec
 
 from gateway.errors import NotAuthenticated
 from gateway.metered_call import MeteredCall
+from gateway.owning import Owning
 from gateway.read_call import Labels
 from gateway.realtime import Caller, CallerGone, Stopping
 from gateway.upstream_errors import UpstreamBroken, UpstreamTimeout
@@ -21,7 +22,7 @@ from metering.call import Call
 from storage.errors import BusinessSuspended
 from storage.keys import KeyHolder
 
-# What else can be switched on names objects of OpenAI's, and nobody looks here whose they are.
+# What else can be switched on makes objects of OpenAI's, and nobody notes here whose they are.
 WITHOUT_OBJECTS = frozenset({"hosted_tools", "mcp", "realtime", "urls"})
 
 encode = msgspec.json.Encoder().encode
@@ -52,6 +53,7 @@ class Line:
     calls: SocketCalls
     admit: Callable[[], Awaitable[KeyHolder]]
     labels: Labels
+    owning: Owning
     total_timeout_s: float
     out_of_credits_status: int
     model: str = ""
@@ -93,6 +95,7 @@ class BaseTalk:
         """
         try:
             holder = await self.line.admit()
+            await self.look(call, holder)
             call.allowed = (holder.switches & WITHOUT_OBJECTS) | also
             labels = self.line.labels if may_fit else replace(self.line.labels, may_fit=False)
             begun = Running(await self.line.calls.begin(call, holder, labels))
@@ -100,6 +103,14 @@ class BaseTalk:
             raise SessionEnds(error, ENDED_BY_US) from error
         self.running.append(begun)
         return begun
+
+    async def look(self, call: Call, holder: KeyHolder) -> None:
+        """
+        Whose objects a call names.
+
+        Raises:
+            ObjectUnknown, RecordsUnavailable, RequestRefused
+        """
 
     async def send(self, begun: Running, frame: bytes) -> None:
         """Send the frame that was held for."""

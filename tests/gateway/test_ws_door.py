@@ -249,7 +249,7 @@ async def test_two_businesses_pay_for_their_own(house: House) -> None:
         await two.say("response.create", **body(), previous_response_id=made["response"]["id"])
         told = await two.until("error")
 
-    assert told["error"]["code"] == "cost_not_bounded"
+    assert told["error"]["code"] == "previous_response_not_found"
     ours = {bill.transaction: price_of(house, bill) for bill in house.openai.billed}
     for business, caller in ((acme, one), (other, two)):
         (row,) = await business.transactions()

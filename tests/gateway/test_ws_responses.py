@@ -66,10 +66,29 @@ async def test_a_response_of_this_socket_may_be_continued(house: House) -> None:
 
     before = first["response"]["usage"]["total_tokens"]
     assert second["response"]["usage"]["input_tokens"] > before
-    assert refused["error"]["code"] == "cost_not_bounded"
+    assert refused["error"]["code"] == "previous_response_not_found"
     assert refused["error"]["event_id"] == "mine"
     assert len((await house.openai.socket()).frames) == 2
     await charged_is_billed(house, acme)
+
+
+async def test_who_calls_is_hidden_from_openai_as_over_https(house: House) -> None:
+    """Names that two businesses may share go out hashed, and foreign objects are unknown."""
+    acme = await house.business()
+    reference = [{"type": "item_reference", "id": "msg_of_somebody_else"}]
+
+    async with line(house, PATH, acme.key) as caller:
+        await create(caller, prompt_cache_key="mine", user="ada")
+        first = await caller.until("response.completed")
+        id = first["response"]["id"]
+        await create(caller, input=reference, previous_response_id=id)
+        told = await caller.until(*ENDS)
+
+    (sent,) = (await house.openai.socket()).frames
+    assert sent["prompt_cache_key"] != "mine"
+    assert "ada" not in str(sent)
+    assert sent["safety_identifier"]
+    assert told["status"] == 404
 
 
 async def test_what_a_response_continues_is_held_for_too(house: House) -> None:
