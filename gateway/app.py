@@ -65,10 +65,10 @@ class Gateway:
         self.parts: Parts | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            await send({"type": "websocket.close", "code": 1008})
-            return
         assert self.parts is not None, "requests come after the start"
+        if scope["type"] == "websocket":
+            await self.parts.doors.socket(scope, receive, send)
+            return
         await self.parts.doors(scope, receive, send)
 
     @asynccontextmanager

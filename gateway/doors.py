@@ -25,6 +25,7 @@ from gateway.relay import Receive, Send
 from gateway.scrape import PATH as METRICS
 from gateway.tally import Tally
 from gateway.tool_intake import tool_endpoint
+from gateway.ws_door import Sockets
 from storage.ids import new_id
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class Doors:
         object_calls: ObjectCalls,
         authenticate: Authenticate,
         portal: Portal,
+        sockets: Sockets,
         admin: ASGIApp | None,
         others: ASGIApp,
         allowed_hosts: frozenset[str],
@@ -61,6 +63,7 @@ class Doors:
         self._objects = object_calls
         self._authenticate = authenticate
         self._portal = portal
+        self._sockets = sockets
         self._admin = admin
         self._others = others
         self._allowed_hosts = allowed_hosts
@@ -82,6 +85,14 @@ class Doors:
             await self._others(scope, receive, send)  # type: ignore[arg-type]
         else:
             await _send(send, reply_to(_unknown(scope["method"], path)))
+
+    async def socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A websocket; `ws_protocol.py` lets only those of the table come so far."""
+        if self._allowed_hosts and not self._is_for_us(scope):
+            error = RequestRefused("this host name is not served here")
+            await self._sockets.refuse(error, receive, send)
+            return
+        await self._sockets(scope, receive, send)
 
     async def _serve_v1(self, scope: Scope, path: str, receive: Receive, send: Send) -> None:
         """What the gateway answers itself, and the reasons for what nobody answers."""

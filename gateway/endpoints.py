@@ -27,6 +27,7 @@ from metering.meters.embeddings import Embeddings
 from metering.meters.images import Images
 from metering.meters.meter import Meter
 from metering.meters.moderations import Moderations
+from metering.meters.realtime import Realtime, RealtimeTranscripts
 from metering.meters.responses import Responses, ResponsesCompact, ResponsesInputTokens
 from metering.meters.speech import Speech
 from metering.meters.transcriptions import Transcriptions
@@ -103,7 +104,36 @@ METERED = {
 }
 """(method, raw path) → endpoint: the one look-up on the way of a call."""
 
-METERS = {endpoint.name: endpoint.meter for endpoint in METERED.values()}
+
+@dataclass(frozen=True, slots=True)
+class SocketEndpoint:
+    """
+    A websocket of OpenAI's, whose responses are held and settled one by one.
+
+    `name` is the meter of its responses; `queries` are what its query must have; `switch` is
+    what must be switched on for the business.
+    """
+
+    name: str
+    path: str
+    queries: frozenset[str] = frozenset()
+    switch: str | None = None
+
+
+SOCKETS = {
+    PREFIX + socket.path: socket
+    for socket in (
+        SocketEndpoint("realtime", "/realtime", frozenset({"model"}), "realtime"),
+        SocketEndpoint("responses", "/responses"),
+    )
+}
+"""Raw path → websocket. An upgrade of any other path is refused with 426."""
+
+METERS: dict[str, Meter] = {
+    **{endpoint.name: endpoint.meter for endpoint in METERED.values()},
+    "realtime": Realtime(),
+    "realtime.transcripts": RealtimeTranscripts(),
+}
 """Name of an endpoint → its meter."""
 
 OWN = (

@@ -10,11 +10,12 @@ from gateway.error_replies import said_of
 from gateway.errors import KeyLimitExceeded
 from gateway.metered_call import MeteredCall
 from gateway.quote import Quote, Quotes
-from gateway.shortage import is_affordable, with_figures
+from gateway.shortage import check_balance, is_affordable, with_figures
 from metering.money import Credits
 from storage.accounts import Accounts
 from storage.balances import Balances, Hold
 from storage.errors import IN_DOUBT, CapReached, InsufficientCredits, LedgerUnavailable, Limited
+from storage.keys import KeyHolder
 from storage.limits import KeyLimits, Limits
 from storage.spending import Spending
 
@@ -80,6 +81,18 @@ class Holding:
             return await self._ask(metered, limits, ceiling=ceiling, floor=floor)
         except (InsufficientCredits, CapReached) as refused:
             raise with_figures(refused, quote, self._quotes, required=ceiling) from None
+
+    async def check_credits(self, holder: KeyHolder) -> None:
+        """
+        Whether there is anything to hold, before anything is asked for.
+
+        Raises:
+            InsufficientCredits, CreditsExpired, CreditsOwed, BusinessSuspended
+            LedgerUnavailable: Nothing may be forwarded.
+        """
+        business = holder.business
+        balance = await self._accounts.opened(business, lambda: self._balances.read(business))
+        check_balance(balance)
 
     async def _keep_within(self, metered: MeteredCall, per_minute: int | None) -> None:
         """Fit a call to what its key may use in a minute, when even that is too little for it."""

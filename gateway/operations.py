@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from gateway.endpoints import METERED, OWN, REASONS
+from gateway.endpoints import METERED, OWN, REASONS, SOCKETS
 from gateway.objects import OBJECTS, PRICED
 
 BEGIN = "<!-- operations: written by python -m gateway.operations -->"
@@ -53,6 +53,8 @@ def _all() -> Iterator[Operation]:
     for (method, path), endpoint in METERED.items():
         kind = "free" if endpoint.meter.family == "moderations" else "metered"
         yield Operation(method, path, kind)
+    for path, socket in SOCKETS.items():
+        yield Operation("WS", path, "metered", (socket.switch,) if socket.switch else ())
     for method, path in (*OWN, ("GET", "/v1/models/{model}")):
         yield Operation(method, path, "own")
     for one in (*OBJECTS, *PRICED):

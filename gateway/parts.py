@@ -36,7 +36,11 @@ from gateway.settings_tariff import tariff_of
 from gateway.stores import Ledger, Stores, secret
 from gateway.tool_intake import METERS_OF_TOOLS, ToolIntake
 from gateway.upstream import Upstream
+from gateway.upstream_socket import UpstreamSockets
 from gateway.upstreams import Upstreams
+from gateway.ws_calls import SocketCalls
+from gateway.ws_door import Sockets
+from gateway.ws_protocol import FRAME_MOST_BYTES
 from metering.rates import RateCard
 from metering.tariff import Tariff
 from storage.calls import Calls
@@ -71,6 +75,7 @@ class MainPath:
     proxy: Proxy
     tools: Proxy
     object_calls: ObjectCalls
+    sockets: Sockets
 
 
 async def open_pricing(settings: Settings, database: Database) -> Pricing:
@@ -167,20 +172,22 @@ def make_main_path(
         tariff=pricing.tariff,
     )
 
+    holding = Holding(
+        balances=ledger.balances,
+        accounts=ledger.accounts,
+        spending=ledger.spending,
+        quotes=pricing.quotes,
+        settler=loops.settler,
+        lease_s=settings.holds.lease_s,
+        limits=Limits(**settings.limits.model_dump()),
+    )
+
     def make_proxy(intake: Intake) -> Proxy:
         return Proxy(
             intake=intake,
             quotes=pricing.quotes,
             owning=owning,
-            holding=Holding(
-                balances=ledger.balances,
-                accounts=ledger.accounts,
-                spending=ledger.spending,
-                quotes=pricing.quotes,
-                settler=loops.settler,
-                lease_s=settings.holds.lease_s,
-                limits=Limits(**settings.limits.model_dump()),
-            ),
+            holding=holding,
             upstreams=upstreams,
             settler=loops.settler,
             open_calls=loops.open_calls,
@@ -193,7 +200,32 @@ def make_main_path(
             out_of_credits_status=settings.credits.out_of_credits_status,
         )
 
-    return MainPath(intake, make_proxy(intake), make_proxy(tool_intake), object_calls)
+    sockets = Sockets(
+        authenticate=loops.authenticate,
+        admits=loops.backlog.admits,
+        calls=SocketCalls(
+            quotes=pricing.quotes,
+            holding=holding,
+            settler=loops.settler,
+            open_calls=loops.open_calls,
+            access_log=access_log,
+            tally=loops.metrics.tally,
+        ),
+        holding=holding,
+        upstream=UpstreamSockets(
+            openai.base_url,
+            secret(openai.api_key),
+            connect_timeout_s=openai.connect_timeout_s,
+            frame_max_bytes=FRAME_MOST_BYTES,
+        ),
+        drains=drains,
+        tally=loops.metrics.tally,
+        owning=owning,
+        total_timeout_s=openai.total_timeout_s,
+        out_of_credits_status=settings.credits.out_of_credits_status,
+        most=openai.max_connections,
+    )
+    return MainPath(intake, make_proxy(intake), make_proxy(tool_intake), object_calls, sockets)
 
 
 def make_doors(
@@ -235,6 +267,7 @@ def make_doors(
         proxy=main_path.proxy,
         tools=main_path.tools,
         object_calls=main_path.object_calls,
+        sockets=main_path.sockets,
         authenticate=loops.authenticate,
         portal=portal,
         admin=None if settings.admin.port else admin,

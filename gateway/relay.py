@@ -34,6 +34,16 @@ class Drains:
         self._most = most
         self.running = 0
 
+    @property
+    def within_s(self) -> float:
+        """How long a reply is read on."""
+        return self._within_s
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more may be read on."""
+        return self.running < self._most
+
     @asynccontextmanager
     async def bounded(self, receive: Receive, *, streams: bool = True) -> AsyncIterator[None]:
         """

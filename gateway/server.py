@@ -22,6 +22,8 @@ from gateway.app import Gateway, recording
 from gateway.metrics_shared import shared_directory
 from gateway.server_protocol import Protocol
 from gateway.settings import Settings, unused
+from gateway.upstream_socket import PING_S
+from gateway.ws_protocol import SocketProtocol
 
 log = logging.getLogger(__name__)
 
@@ -241,7 +243,7 @@ async def _admin_listener(gateway: Gateway, settings: Settings) -> AsyncIterator
         assert gateway.parts is not None, "the admin listener opens after the start"
         await gateway.parts.admin(scope, receive, send)  # type: ignore[arg-type]
 
-    server = Server(config(app))
+    server = Server(config(app, ws="none"))
     shared = settings.server.workers > 1
     listener = listen(admin.host or settings.server.host, admin.port, shared=shared)
     # Its serve() would take the signals away from the main listener.
@@ -254,11 +256,13 @@ async def _admin_listener(gateway: Gateway, settings: Settings) -> AsyncIterator
 
 
 def config(app: object, **more: object) -> uvicorn.Config:
-    """How uvicorn is to serve: httptools, no websockets, no words of its own in a reply."""
+    """How uvicorn is to serve: httptools, our websockets, no words of its own in a reply."""
     return uvicorn.Config(
         app,  # type: ignore[arg-type]
         http=Protocol,
-        ws="none",
+        ws=more.pop("ws", SocketProtocol),  # type: ignore[arg-type]
+        ws_ping_interval=PING_S,
+        ws_ping_timeout=PING_S,
         lifespan=more.pop("lifespan", "off"),  # type: ignore[arg-type]
         log_config=None,
         access_log=False,

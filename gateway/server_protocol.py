@@ -13,6 +13,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from gateway.endpoints import SOCKETS
 from gateway.error_replies import reply_to
 from gateway.errors import (
     GatewayError,
@@ -79,6 +80,12 @@ class Protocol(HttpToolsProtocol):
         lines = b"".join(b"%s: %s\r\n" % header for header in headers)
         self.transport.write(head + lines + b"\r\n" + reply.body)
         self.transport.close()
+
+    def _should_upgrade_to_ws(self) -> bool:
+        # Only what is served: `Doors` refuses the others with 426, their connection with them.
+        path = self.url.partition(b"?")[0].decode("latin-1")
+        is_served = path in SOCKETS and self.parser.get_method() == b"GET"
+        return is_served and super()._should_upgrade_to_ws()
 
     def _unsupported_upgrade_warning(self) -> None:
         # The parser has stopped at the head: the body, if there is one, is lost, and so is

@@ -4,8 +4,40 @@ from __future__ import annotations
 
 from gateway.quote import Quote, Quotes
 from metering.money import Credits
-from storage.answers import iso_of
-from storage.errors import CapReached, InsufficientCredits
+from storage.answers import Balance, iso_of
+from storage.errors import (
+    BusinessSuspended,
+    CapReached,
+    CreditsHeld,
+    CreditsOwed,
+    InsufficientCredits,
+)
+
+
+def check_balance(balance: Balance) -> None:
+    """
+    Whether a business has anything to spend, in the order in which a hold finds it out.
+
+    Raises:
+        BusinessSuspended, CreditsOwed, InsufficientCredits
+    """
+    if balance.status != "active":
+        raise BusinessSuspended("this business is suspended; ask your provider")
+    if balance.owed:
+        raise CreditsOwed(
+            f"{balance.owed} credits are owed; top up to pay them and go on",
+            metadata={"owed": str(balance.owed)},
+        )
+    if not balance.available:
+        kind = CreditsHeld if balance.total else InsufficientCredits
+        raise kind(
+            "no credits are available; top up",
+            available=balance.available,
+            held=balance.held,
+            total=balance.total,
+            expires_at_ms=balance.expires_at_ms,
+            metadata={"balance": str(balance.total), "held": str(balance.held)},
+        )
 
 
 def is_affordable(refused: InsufficientCredits | CapReached, least: Credits) -> bool:

@@ -30,10 +30,11 @@ from gateway.dev.stub_chat import KNOWN_MODEL, Chat, in_its_tier, read_call
 from gateway.dev.stub_lean import LeanStub
 from gateway.dev.stub_objects import Objects
 from gateway.dev.stub_refused import Refused
-from gateway.dev.stub_routes import ROUTES
+from gateway.dev.stub_routes import ROUTES, SOCKETS
 from gateway.dev.stub_script import ScriptWrong, from_call
 from gateway.dev.stub_scripted import Scripted
 from gateway.dev.stub_server import Receive, Scope, Send, serving
+from gateway.dev.stub_ws import StubSocket, accept, refuse
 
 MODELS = (
     "gpt-4.1",
@@ -76,6 +77,7 @@ class StubOpenAI(Scripted):
 
     Attributes:
         requests: Every request that arrived, refused ones too.
+        sockets: Every websocket that was opened.
         bills: What our account was charged.
         objects: What it keeps, for whoever knows an id.
         base_url: As in "http://127.0.0.1:40123/v1", while it is served.
@@ -84,6 +86,7 @@ class StubOpenAI(Scripted):
     def __init__(self, *, api_key: str | None = None, bills: Bills | None = None) -> None:
         super().__init__()
         self.requests: list[Received] = []
+        self.sockets: list[StubSocket] = []
         self.bills = bills or Bills()
         self.objects = Objects()
         self.base_url = ""
@@ -113,6 +116,9 @@ class StubOpenAI(Scripted):
         return self.requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await self._socket(scope, receive, send)
+            return
         assert scope["type"] == "http", "start it with lifespan off"
         request = await _read(scope, receive)
         if request.path.startswith("/stub/"):
@@ -155,6 +161,31 @@ class StubOpenAI(Scripted):
         script = in_its_tier(fields, from_call(fields, self.next_script()))
         transaction = request.header(b"x-client-request-id").decode("latin-1")
         await Chat(scope, receive, send, self.bills, transaction, fields, script).answer()
+
+    async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        session = SOCKETS.get(scope["path"])
+        request = Received("WS", scope["path"], list(scope["headers"]), b"")
+        async with self._arrival:
+            self.requests.append(request)
+            self._arrival.notify_all()
+        try:
+            self._check_key(request)
+            if session is None:
+                raise Refused(404, f"Invalid URL (GET {request.path})")
+        except Refused as refused:
+            await refuse(refused.status, refused.body, receive, send)
+            return
+        socket = await accept(scope, receive, send)
+        async with self._arrival:
+            self.sockets.append(socket)
+            self._arrival.notify_all()
+        await session(socket, receive, send, self.bills, self.next_script).run()
+
+    async def socket(self, number: int = 0) -> StubSocket:
+        """Wait until so many websockets were opened before this one, and give it."""
+        async with self._arrival:
+            await self._arrival.wait_for(lambda: len(self.sockets) > number)
+        return self.sockets[number]
 
     def _check_key(self, request: Received) -> None:
         kind, _, key = request.header(b"authorization").decode("latin-1").partition(" ")

@@ -7,6 +7,9 @@ from gateway.dev.stub_asked import Answer
 from gateway.dev.stub_completions import completions
 from gateway.dev.stub_embeddings import embeddings
 from gateway.dev.stub_moderations import moderations
+from gateway.dev.stub_ws import Session
+from gateway.dev.stub_ws_realtime import RealtimeSession
+from gateway.dev.stub_ws_responses import ResponsesSession
 
 ROUTES: dict[tuple[str, str], Answer] = {
     ("POST", "/v1/responses"): stub_responses.create,
@@ -19,3 +22,9 @@ ROUTES: dict[tuple[str, str], Answer] = {
     **stub_images.ROUTES,
 }
 """(method, path) → who answers it."""
+
+SOCKETS: dict[str, type[Session]] = {
+    "/v1/realtime": RealtimeSession,
+    "/v1/responses": ResponsesSession,
+}
+"""Path → the session of a websocket."""

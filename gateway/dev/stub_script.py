@@ -70,6 +70,7 @@ class Script:
             error in the middle of a stream.
         picture_bytes: How long each picture is.
         seconds: How long an uploaded sound is, or speech; else by its bytes, or its text.
+        unasked: Over a websocket, begin a further response that nobody has asked for.
     """
 
     pieces: tuple[str, ...] = FRIENDLY
@@ -107,6 +108,7 @@ class Script:
     ends: str = "completed"
     picture_bytes: int = 3000
     seconds: float | None = None
+    unasked: bool = False
 
 
 def from_call(fields: Mapping[str, Any], script: Script) -> Script:

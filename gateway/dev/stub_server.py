@@ -10,6 +10,7 @@ from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 CLOSE = "stub.close"
 KEEP_ALIVE_S = 75  # Longer than the gateway keeps a connection, so that the two never meet.
@@ -38,6 +39,14 @@ class StubProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
 
+class StubSocketProtocol(WebSocketsSansIOProtocol):
+    """uvicorn's websockets, without a word about how they end."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.logger = logging.Logger("stub", logging.CRITICAL + 1)
+
+
 @contextlib.asynccontextmanager
 async def serving(app: Any, *, host: str, port: int) -> AsyncIterator[str]:
     """
@@ -53,7 +62,8 @@ async def serving(app: Any, *, host: str, port: int) -> AsyncIterator[str]:
         host=host,
         port=port,
         http=StubProtocol,
-        ws="none",
+        ws=StubSocketProtocol,
+        ws_per_message_deflate=False,
         lifespan="off",
         log_config=None,
         server_header=False,
@@ -82,8 +92,10 @@ def close_connection(scope: Scope) -> None:
 
 
 async def _cut(server: uvicorn.Server) -> None:
-    for connection in list(server.server_state.connections):
-        assert isinstance(connection, StubProtocol)
+    # Both kinds of connection are among them, whatever uvicorn's types say.
+    connections: set[Any] = set(server.server_state.connections)
+    for connection in connections:
+        assert isinstance(connection, (StubProtocol, StubSocketProtocol))
         connection.transport.abort()
     tasks = list(server.server_state.tasks)
     for task in tasks:
