@@ -77,6 +77,15 @@ class Intake:
                 call.as_sent.close()
             raise
 
+    async def read_body(self, headers: Headers, receive: Receive) -> bytes:
+        """
+        A JSON body, at most as long as any may be.
+
+        Raises:
+            BodyTooLarge, EncodingNotAccepted, ClientLeft
+        """
+        return await read_body(headers, receive, most_bytes=self._body_max_bytes)
+
     async def _read_multipart(
         self, headers: Headers, receive: Receive, endpoint: Endpoint
     ) -> tuple[Call, bytes]:

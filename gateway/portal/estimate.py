@@ -5,10 +5,54 @@ from __future__ import annotations
 from time import time
 from typing import Any
 
+from gateway.endpoints import METERED, Endpoint
+from gateway.errors import RequestRefused
 from gateway.metered_call import MeteredCall
 from gateway.quote import Quote, Quotes
+from gateway.read_call import decoded
+from metering.errors import ModelNotPriced
 from metering.money import Credits
+from metering.rates import RateCard
 from storage.balances import Balance
+
+
+def endpoint_of(body: bytes, named: str | None, *, card: RateCard) -> Endpoint:
+    """
+    Which endpoint a body is meant for: the one that is named, else the one it looks like.
+
+    Args:
+        named: As in "responses"; the names are those of a key's scopes.
+
+    Raises:
+        RequestRefused: There is none of that name, or its calls are no JSON.
+    """
+    fields = decoded(body)
+    if named is None:
+        named = _looks_like(fields if isinstance(fields, dict) else {}, card)
+    for endpoint in METERED.values():
+        if endpoint.name == named and endpoint.body == "json":
+            return endpoint
+    known = ", ".join(sorted(one.name for one in METERED.values() if one.body == "json"))
+    raise RequestRefused(
+        f"there is no estimate for {named[:64]!r}; send `?endpoint=` with one of {known}",
+        param="endpoint",
+    )
+
+
+def _looks_like(fields: dict[str, Any], card: RateCard) -> str:
+    """Chat unless a field, or what its model serves, says another."""
+    try:
+        serves = card.find(str(fields.get("model"))).serves
+    except ModelNotPriced:
+        serves = frozenset()
+    if "messages" not in fields and "prompt" in fields:
+        return "images.generations" if "images" in serves else "completions"
+    if "messages" not in fields and "input" in fields:
+        for family, name in (("embeddings", "embeddings"), ("speech", "audio.speech")):
+            if family in serves:
+                return name
+        return "moderations" if "model" not in fields or "moderations" in serves else "responses"
+    return "chat.completions"
 
 
 async def estimate_of(call: MeteredCall, balance: Balance, *, quotes: Quotes) -> dict[str, Any]:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
-from gateway.endpoints import CHAT_COMPLETIONS, model_in
+from gateway.endpoints import model_in
 from gateway.intake import Intake
 from gateway.portal.credits import credits_of
-from gateway.portal.estimate import estimate_of
+from gateway.portal.estimate import endpoint_of, estimate_of
 from gateway.portal.generation import generation_of
 from gateway.portal.models import list_models, show_model
 from gateway.quote import Quotes
@@ -81,7 +81,11 @@ class Portal:
         )
 
     async def _estimate(self, asking: Asking) -> Any:
-        call = await self._intake.read(asking.headers, asking.receive, CHAT_COMPLETIONS)
+        body = await self._intake.read_body(asking.headers, asking.receive)
+        said = parse_qs(asking.query.decode("latin-1"), max_num_fields=10)
+        named = said.get("endpoint", [None])[0]
+        endpoint = endpoint_of(body, named, card=self._card())
+        call = await self._intake.read(asking.headers, _again(body), endpoint)
         business = call.holder.business
 
         async def read() -> Balance:
@@ -96,3 +100,12 @@ class Portal:
 
     async def _models(self, asking: Asking) -> Any:
         return list_models(asking.holder, card=self._card(), tariff=self._tariff)
+
+
+def _again(body: bytes) -> Receive:
+    """A body that was read, to be read once more."""
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive

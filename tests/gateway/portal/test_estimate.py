@@ -9,6 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from gateway.endpoints import METERED
 from metering.money import Credits
 from storage import businesses
 from tests.gateway.refusal import refusal_in
@@ -185,3 +186,57 @@ async def test_without_a_key_nothing_is_estimated(house: House):
     reply = await house.client.post("/v1/credits/estimate", json={"model": MODEL})
 
     assert refusal_in(reply)[0] == 401
+
+
+@pytest.mark.parametrize(
+    ("body", "endpoint"),
+    [
+        ({"model": MODEL, "input": "Hello"}, "responses"),
+        ({"model": "text-embedding-3-small", "input": ["a", "b"]}, "embeddings"),
+        ({"model": "tts-1", "input": "Hello", "voice": "alloy"}, "audio.speech"),
+        ({"input": "Hello"}, "moderations"),
+        ({"model": "gpt-image-1", "prompt": "a cat"}, "images.generations"),
+        ({"model": "gpt-3.5-turbo-instruct", "prompt": "Hello"}, "completions"),
+    ],
+)
+async def test_any_json_call_has_an_estimate(house: House, body: dict[str, Any], endpoint: str):
+    """Its ceiling is what the real call is held for, whichever endpoint it is for."""
+    acme = await house.business()
+
+    told = await house.client.post("/v1/credits/estimate", json=body, headers=acme.headers)
+
+    paths = {each.name: path for (_, path), each in METERED.items()}
+    estimate = told.json()
+    assert (told.status_code, estimate["endpoint"]) == (200, endpoint)
+    reply = await house.client.post(paths[endpoint], json=body, headers=acme.headers)
+    assert reply.headers["x-credits-held"] == estimate["held"]
+    assert Credits.parse(reply.headers["x-credits-held"]) >= Credits.parse(estimate["least"])
+
+
+@pytest.mark.parametrize("named", ["audio.transcriptions", "nothing", ""])
+async def test_an_endpoint_without_estimates_is_told_which_have_them(house: House, named: str):
+    """A body of several parts is no JSON, and a slip is a slip."""
+    acme = await house.business()
+
+    reply = await house.client.post(
+        f"/v1/credits/estimate?endpoint={named or '%20'}",
+        json={"model": MODEL, "messages": HELLO},
+        headers=acme.headers,
+    )
+
+    assert reply.status_code == 400
+    assert "chat.completions" in reply.json()["error"]["message"]
+
+
+async def test_an_endpoint_that_is_named_is_taken(house: House):
+    """What it looks like does not count then; the fields are judged as its own."""
+    acme = await house.business()
+
+    reply = await house.client.post(
+        "/v1/credits/estimate?endpoint=responses",
+        json={"model": MODEL, "messages": HELLO},
+        headers=acme.headers,
+    )
+
+    assert reply.status_code == 400
+    assert "response" in reply.json()["error"]["message"]
