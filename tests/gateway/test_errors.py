@@ -79,6 +79,7 @@ def one_of(kind: type[Exception]) -> Exception:
         return kind("x", cap=Credits(0), spent=Credits(0), held=Credits(0))
     make: Any = kind
     special: dict[str, Callable[[], Exception]] = {
+        "ObjectUnknown": lambda: make("x", param="id", code=TABLE[kind].code),
         "MethodNotAllowed": lambda: MethodNotAllowed("x", allowed=("GET",)),
         "CostNotBounded": lambda: CostNotBounded("part", "why"),
         "UnitNotPriced": lambda: UnitNotPriced("model", "unit"),

@@ -115,7 +115,7 @@ async def test_an_index_that_was_interrupted_is_made_anew(live: Live) -> None:
 async def test_what_was_stopped_after_the_index_goes_on(live: Live) -> None:
     """The column and the index are there, and the tables still say 0002."""
     async with live.database.changing_tables() as connection:
-        await connection.run_sync(schema._upgrade)
+        await connection.run_sync(schema._upgrade, "0003")
     async with live.database.write() as connection:
         for each in ("v_ai_transactions", "v_margin_monthly", "v_usage_daily"):
             await connection.execute(text(f"DROP VIEW {each}"))

@@ -12,7 +12,7 @@ from metering.chat.reply import ChatReader
 from metering.sse import Events
 
 RECORDED = Path(__file__).parents[2] / "recorded"
-STREAMS = {path.stem: path.read_bytes() for path in sorted(RECORDED.glob("*.sse"))}
+STREAMS = {path.stem: path.read_bytes() for path in sorted(RECORDED.glob("c*_stream*.sse"))}
 ENCODING = "o200k_base"
 FIELDS: dict[str, Any] = {"messages": [{"role": "user", "content": "Tell me a story."}]}
 PROMPT = estimated_tokens(FIELDS, ENCODING)
