@@ -12,6 +12,7 @@ from redis import Redis as BlockingRedis
 from sqlalchemy import select
 
 from metering.money import Credits
+from metering.usage import Usage
 from storage import keys
 from storage.limits import Limits
 from storage.tables import metadata
@@ -92,13 +93,18 @@ async def charged_as_billed(acme: Acme) -> list[Transaction]:
     The rows of a business, once it is sure that they charge what OpenAI billed.
 
     Every bill has its row and every charge its bill, the sums are exact, in Redis as in
-    SQL, and nothing is held any more.
+    SQL, nothing is held any more, and each row rates again to what it cost.
     """
     house = acme.house
     rows = await acme.transactions()
     charged = {row.id: row.credits_used for row in rows if row.credits_used != Credits(0)}
     billed = {bill.transaction: house.price_of(bill).credits_used for bill in house.openai.billed}
     assert charged == billed
+    card = house.parts.pricing.book.card()
+    for row in rows:
+        if row.outcome == "settled" and row.usage_source == "reported":
+            again = card.rate_of(row.price_version).cost(Usage.from_names(row.usage))
+            assert again == row.cost_to_us, "a stored row rates to what it cost"
     left = acme.topped_up - sum(charged.values(), Credits(0))
     balance = await acme.balance()
     assert (balance.total, balance.held) == (left, Credits(0))
