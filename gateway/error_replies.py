@@ -31,6 +31,8 @@ from gateway.errors import (
     ObjectUnknown,
     Overloaded,
     PathUnknown,
+    PaymentsOff,
+    PaymentsUnavailable,
     RequestRefused,
     UpgradeRefused,
     UpstreamAccountEmpty,
@@ -55,6 +57,7 @@ from storage.errors import (
     LedgerCorrupt,
     LedgerUnavailable,
     Limited,
+    NotFound,
     RecordsUnavailable,
     ReplyNotKept,
 )
@@ -119,6 +122,9 @@ TABLE: dict[type[Exception], Said] = {
     LedgerUnavailable: Said(503, _SERVER, "ledger_unavailable", True, 1),
     LedgerCorrupt: Said(503, _SERVER, "ledger_unavailable", True, 1),
     RecordsUnavailable: Said(503, _SERVER, "records_unavailable", True, 1),
+    PaymentsOff: Said(404, _INVALID, "payments_off", False),
+    PaymentsUnavailable: Said(502, _SERVER, "payments_unavailable", True),
+    NotFound: Said(404, _INVALID, "not_found", False),
     Overloaded: Said(503, _SERVER, "overloaded", True, 5),
 }
 

@@ -24,6 +24,8 @@ What a caller can be told instead of an answer; `error_replies.py` says how.
     ├── UpstreamMisbehaved      502
     ├── UpstreamAccountEmpty    503
     ├── UpstreamNotConfigured   503   the business's own one is not in the settings
+    ├── PaymentsOff             404   nothing can be bought here
+    ├── PaymentsUnavailable     502   the payment provider does not answer
     └── Overloaded              503
 
 Errors of the floors below (`metering.errors`, `storage.errors`, `gateway.upstream_errors`)
@@ -153,3 +155,11 @@ class UpstreamNotConfigured(GatewayError):
 
 class Overloaded(GatewayError):
     """More is waiting to be stored than the gateway may keep."""
+
+
+class PaymentsOff(GatewayError):
+    """Nothing can be bought here: no payment provider is set up."""
+
+
+class PaymentsUnavailable(GatewayError):
+    """The payment provider did not do what it was asked; nothing was paid."""

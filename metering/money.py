@@ -66,6 +66,10 @@ class Credits:
     def __mul__(self, times: int) -> Credits:
         return Credits(self.micro * times)
 
+    def share(self, part: int, whole: int) -> Credits:
+        """What `part` of `whole` is of it, rounded up once to a whole micro-credit."""
+        return Credits(rounded_up(Fraction(self.micro * part, whole)))
+
     def __bool__(self) -> bool:
         return self.micro != 0
 
@@ -97,6 +101,11 @@ class Usd:
         """The price in credits, rounded up once to a whole micro-credit."""
         scaled = self.pico * credits_per_usd.numerator * MICRO
         return Credits(-(-scaled // (credits_per_usd.denominator * PICO)))
+
+
+def rounded_up(amount: Fraction) -> int:
+    """The next whole number that is not less."""
+    return -(-amount.numerator // amount.denominator)
 
 
 def _decimal(amount: int, one: int, places: int) -> str:

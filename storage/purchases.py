@@ -29,6 +29,7 @@ class Purchase:
         amount_paid_minor: In minor units of `currency` (pesewas, cents).
         credit_seq: The last credit event that it wrote.
         applied_at: When Redis had all of it; for display.
+        tax_lines: What of the amount was tax on that day, as `metering/taxes.py` says it.
     """
 
     id: str
@@ -48,6 +49,7 @@ class Purchase:
     created_at: datetime
     completed_at: datetime | None
     applied_at: datetime | None
+    tax_lines: tuple[dict[str, Any], ...] = ()
 
 
 async def top_up(
@@ -84,13 +86,9 @@ async def top_up(
     _check(credits, bonus, amount_paid_minor)
     buyer = await businesses.get(connection, business)
     row = await balance_rows.lock_one(connection, business)
-    expires_at = expires_at or months_later(at, buyer.expires_after_months)
-    if row.expires_at is not None:
-        # A plan that was made shorter meanwhile takes nothing from what was bought before.
-        expires_at = max(expires_at, row.expires_at)
+    expires_at = _latest(row, expires_at or months_later(at, buyer.expires_after_months))
     id = new_id()
-    wanted: list[tuple[Kind, Credits]] = [("purchase", credits), ("bonus", bonus)]
-    parts = [(kind, part) for kind, part in wanted if part]
+    parts = _parts(credits, bonus)
     purchase = Purchase(
         id=id,
         business=buyer.id,
@@ -110,20 +108,52 @@ async def top_up(
         completed_at=at,
         applied_at=None,
     )
-    await _store(connection, purchase)
-    for kind, part in parts:
+    await store(connection, purchase)
+    await _write_parts(connection, purchase, expires_at, at)
+    return purchase
+
+
+async def credit(connection: AsyncConnection, purchase: Purchase, at: datetime) -> int:
+    """
+    Add what a purchase is for, once its row was made `completed` in this transaction.
+
+    The answer is its credit_seq.
+
+    Raises:
+        BadAmount: The balance would grow too large.
+    """
+    buyer = await businesses.get(connection, purchase.business)
+    row = await balance_rows.lock_one(connection, buyer.id)
+    expires_at = _latest(row, months_later(at, buyer.expires_after_months))
+    await _write_parts(connection, purchase, expires_at, at)
+    return row.credit_seq + (2 if purchase.bonus_credits else 1)
+
+
+def _latest(row: balance_rows.LedgerRow, expires_at: datetime) -> datetime:
+    # A plan that was made shorter meanwhile takes nothing from what was bought before.
+    return expires_at if row.expires_at is None else max(expires_at, row.expires_at)
+
+
+def _parts(credits: Credits, bonus: Credits) -> list[tuple[Kind, Credits]]:
+    both: list[tuple[Kind, Credits]] = [("purchase", credits), ("bonus", bonus)]
+    return [(kind, part) for kind, part in both if part]
+
+
+async def _write_parts(
+    connection: AsyncConnection, purchase: Purchase, expires_at: datetime, at: datetime
+) -> None:
+    for kind, part in _parts(purchase.credits_purchased, purchase.bonus_credits):
         await movements.write_event(
             connection,
-            business=buyer.id,
+            business=purchase.business,
             kind=kind,
             verb="add",
             amount=part,
             expires_at=expires_at,
-            reference=id,
-            reason=note,
+            reference=purchase.id,
+            reason=purchase.note,
             at=at,
         )
-    return purchase
 
 
 def _check(credits: Credits, bonus: Credits, amount_paid_minor: int) -> None:
@@ -138,7 +168,8 @@ def _check(credits: Credits, bonus: Credits, amount_paid_minor: int) -> None:
         raise BadAmount("the amount paid is 0 or more, and below 10^15 minor units")
 
 
-async def _store(connection: AsyncConnection, purchase: Purchase) -> None:
+async def store(connection: AsyncConnection, purchase: Purchase) -> None:
+    """Write a receipt; Conflict when this reference of this provider has one."""
     stored = await connection.execute(
         insert_if_new(connection, table).values(
             id=purchase.id,
@@ -153,7 +184,7 @@ async def _store(connection: AsyncConnection, purchase: Purchase) -> None:
             payment_status=purchase.payment_status,
             payment_method=purchase.payment_method,
             package=purchase.package,
-            tax_lines=[],
+            tax_lines=list(purchase.tax_lines),
             note=purchase.note,
             credit_seq=purchase.credit_seq,
             created_at=purchase.created_at,
@@ -222,7 +253,7 @@ async def page(
     found = await pages.newest(
         connection, table, noun="purchase", limit=limit, after=after, business=business
     )
-    return [_purchase(row) for row in found]
+    return [purchase_of(row) for row in found]
 
 
 async def get(connection: AsyncConnection, id: str) -> Purchase:
@@ -236,7 +267,7 @@ async def get(connection: AsyncConnection, id: str) -> Purchase:
     row = found.one_or_none()
     if row is None:
         raise NotFound("purchase", id)
-    return _purchase(row)
+    return purchase_of(row)
 
 
 def months_later(at: datetime, months: int) -> datetime:
@@ -246,7 +277,8 @@ def months_later(at: datetime, months: int) -> datetime:
     return at.replace(year=year, month=month + 1, day=day)
 
 
-def _purchase(row: Row[Any]) -> Purchase:
+def purchase_of(row: Row[Any]) -> Purchase:
+    """A row of the table as what it is."""
     return Purchase(
         id=row.id,
         business=row.business_id,
@@ -265,4 +297,5 @@ def _purchase(row: Row[Any]) -> Purchase:
         created_at=row.created_at,
         completed_at=row.completed_at,
         applied_at=row.applied_at,
+        tax_lines=tuple(row.tax_lines),
     )

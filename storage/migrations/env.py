@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from alembic import context
 
+from storage import tables_payments  # noqa: F401  (Its tables join those of tables.py.)
 from storage.tables import metadata
 
 connection = context.config.attributes["connection"]
