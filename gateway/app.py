@@ -24,6 +24,7 @@ from gateway.parts import (
     make_doors,
     make_main_path,
     open_pricing,
+    open_selling,
 )
 from gateway.recording import Recording, make_recording
 from gateway.settings import Settings
@@ -89,8 +90,10 @@ class Gateway:
             pricing = await open_pricing(settings, stores.database)
             loops = make_loops(settings, stores, ledger, pricing.book, metrics)
             main_path = make_main_path(stack, settings, stores, ledger, pricing, loops)
-            self.parts = make_doors(settings, stores, ledger, pricing, loops, main_path)
+            selling = open_selling(stack, settings, stores, ledger, loops)
+            self.parts = make_doors(settings, stores, ledger, pricing, loops, main_path, selling)
             await _run_loops(stack, loops)
+            _start(stack, selling.pending)
             yield self.parts
 
 

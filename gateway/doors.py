@@ -18,6 +18,7 @@ from gateway.endpoints import METERED, PREFIX, refuse, refuse_upgrade
 from gateway.error_replies import ErrorReply, reply_to
 from gateway.errors import PathUnknown, RequestRefused
 from gateway.object_calls import ObjectCalls
+from gateway.payments.doors import PATHS as PAYMENT_PATHS
 from gateway.portal.routes import Asking, Portal
 from gateway.proxy import Proxy
 from gateway.read_call import ClientLeft
@@ -77,7 +78,7 @@ class Doors:
         endpoint = METERED.get((scope["method"], path))
         if endpoint is not None and "upgrade" not in scope.get("state", ()):
             await self._proxy(scope, receive, send, endpoint)
-        elif path == "/v1" or path.startswith("/v1/"):
+        elif path == "/v1" or path.startswith(("/v1/", "/portal/")):
             await self._serve_v1(scope, path, receive, send)
         elif path == "/admin" or path.startswith("/admin/") or path == METRICS:
             await self._serve_admin(scope, receive, send)
@@ -150,8 +151,8 @@ class Doors:
         return hosts[0].decode("latin-1").rsplit(":", 1)[0].lower() in self._allowed_hosts
 
 
-OTHERS = frozenset({"/healthz", "/readyz"})
-"""Open to everybody: they tell nothing of any business."""
+OTHERS = PAYMENT_PATHS | {"/healthz", "/readyz"}
+"""Open to everybody: they tell nothing of any business, and payments are signed or asked for."""
 
 
 def _unknown(method: str, path: str) -> Exception:

@@ -14,6 +14,7 @@ from gateway.access_log import AccessLog
 from gateway.admin.changes import BusinessDefaults
 from gateway.admin.door import Door
 from gateway.admin.routes import build_admin
+from gateway.background.pending_payments import PendingPayments
 from gateway.doors import Doors
 from gateway.endpoints import METERS
 from gateway.free_rates import FreeRates
@@ -24,6 +25,10 @@ from gateway.intake import Intake
 from gateway.loops import Loops
 from gateway.object_calls import ObjectCalls
 from gateway.owning import Owning
+from gateway.payments.buying import Buying
+from gateway.payments.doors import PaymentDoors
+from gateway.payments.settling import Settling
+from gateway.portal.buying import PortalBuying
 from gateway.portal.routes import Portal
 from gateway.price_book import PriceBook
 from gateway.proxy import Proxy
@@ -32,6 +37,7 @@ from gateway.relay import Drains
 from gateway.replays import Replays
 from gateway.scrape import Beside, Scrape
 from gateway.settings import Settings
+from gateway.settings_payments import packages_of, provider_of
 from gateway.settings_tariff import tariff_of
 from gateway.stores import Ledger, Stores, secret
 from gateway.tool_intake import METERS_OF_TOOLS, ToolIntake
@@ -58,6 +64,19 @@ class Pricing:
 
 
 @dataclass(frozen=True)
+class Selling:
+    """Buying credits, and the loop that finds payments nobody told us of."""
+
+    buying: Buying
+    pending: PendingPayments
+
+    @property
+    def settling(self) -> Settling:
+        """What providers tell, and are asked."""
+        return self.buying.settling
+
+
+@dataclass(frozen=True)
 class Parts:
     stores: Stores
     ledger: Ledger
@@ -65,6 +84,7 @@ class Parts:
     loops: Loops
     doors: Doors
     admin: ASGIApp
+    selling: Selling
 
 
 @dataclass(frozen=True)
@@ -228,6 +248,22 @@ def make_main_path(
     return MainPath(intake, make_proxy(intake), make_proxy(tool_intake), object_calls, sockets)
 
 
+def open_selling(
+    stack: AsyncExitStack, settings: Settings, stores: Stores, ledger: Ledger, loops: Loops
+) -> Selling:
+    provider = provider_of(settings)
+    if provider is not None:
+        stack.push_async_callback(provider.close)
+    settling = Settling(
+        stores.database,
+        provider,
+        apply=loops.crediting.apply,
+        clock=lambda: datetime.now(UTC),
+    )
+    pending = PendingPayments(settling, runs_here=ledger.leases.of_whole("payments"))
+    return Selling(Buying(settling, packages_of(settings)), pending)
+
+
 def make_doors(
     settings: Settings,
     stores: Stores,
@@ -235,6 +271,7 @@ def make_doors(
     pricing: Pricing,
     loops: Loops,
     main_path: MainPath,
+    selling: Selling,
 ) -> Parts:
     portal = Portal(
         balances=ledger.balances,
@@ -244,6 +281,7 @@ def make_doors(
         quotes=pricing.quotes,
         card=pricing.book.card,
         tariff=pricing.tariff,
+        buying=PortalBuying(selling.buying),
     )
 
     async def announce(digest: bytes) -> None:
@@ -272,7 +310,12 @@ def make_doors(
         portal=portal,
         admin=None if settings.admin.port else admin,
         tally=loops.metrics.tally,
-        others=Starlette(routes=Health(stores.database, ledger.partitions).routes()),
+        others=Starlette(
+            routes=[
+                *Health(stores.database, ledger.partitions).routes(),
+                *PaymentDoors(selling.settling).routes(),
+            ]
+        ),
         allowed_hosts=frozenset(settings.server.allowed_hosts),
     )
-    return Parts(stores, ledger, pricing, loops, doors, admin)
+    return Parts(stores, ledger, pricing, loops, doors, admin, selling)

@@ -37,6 +37,7 @@ from gateway.settings_sections import (
     SqlSection,
     UpstreamName,
     UpstreamSection,
+    TaxSection,
 )
 from gateway.settings_sources import (
     Credentials,
@@ -58,6 +59,12 @@ _HINTS = {
 _RECORDER_NEEDS_SERVERS = (
     "recorder → an embedded Valkey and SQLite belong to one process, the gateway; "
     "`gateway recorder` and recorder.in_workers = false need a Redis and a PostgreSQL"
+)
+
+_PACKAGES_NEED_A_KEY = (
+    "paystack.secret_key → is needed to sell packages: it signs webhooks, and without it nobody "
+    "could tell a payment from a forged one; set GATEWAY__PAYSTACK__SECRET_KEY, or remove "
+    "[[packages]]"
 )
 
 _EVERYWHERE = ("0.0.0.0", "::", "[::]", "")
@@ -83,6 +90,7 @@ class Settings(BaseSettings):
     features: dict[Name, FeatureSection] = {}
     models: dict[Name, ModelSection] = {}
     packages: Annotated[tuple[PackageSection, ...], Field(max_length=100)] = ()
+    taxes: Annotated[tuple[TaxSection, ...], Field(max_length=100)] = ()
     holds: HoldsSection = HoldsSection()
     recorder: RecorderSection = RecorderSection()
     idempotency: IdempotencySection = IdempotencySection()
@@ -152,6 +160,8 @@ class Settings(BaseSettings):
             SettingsWrong: Names what a server cannot do without, and how to set it.
         """
         self._must_have("redis.url", "sql.url", "openai.api_key", to="serve")
+        if self.packages and self.paystack.secret_key is None:
+            raise SettingsWrong([_PACKAGES_NEED_A_KEY])
 
     def must_record(self) -> None:
         """
@@ -261,8 +271,6 @@ def _no_waitaof_yet(settings: Settings) -> str | None:
 def unused(settings: Settings) -> list[str]:
     """What is set and read by nothing in this version: the operator is told at each start."""
     set_here = {
-        "packages": settings.packages,
-        "paystack.secret_key": settings.paystack.secret_key,
         "alerts.smtp_host": settings.alerts.smtp_host,
         "alerts.webhook_url": settings.alerts.webhook_url,
         "openai.admin_key": settings.openai.admin_key,

@@ -6,6 +6,7 @@ The sections of config.toml, each a frozen value with its defaults.
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
 from hashlib import sha256
 from typing import Annotated, Literal, Self
@@ -172,6 +173,22 @@ class PackageSection(Section):
             raise ValueError("price should be greater than 0; a gift is a top-up by an admin")
         if not self.credits:
             raise ValueError("credits should be greater than 0")
+        return self
+
+
+class TaxSection(Section):
+    """A tax on what is bought, from a day on: a line of the receipt."""
+
+    name: Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,100}$")]
+    percent: Annotated[Rate, Field(lt=1000)]
+    since: Annotated[date | None, Field(alias="from")] = None
+    until: date | None = None
+    included: bool = True
+
+    @model_validator(mode="after")
+    def _holds_for_a_day(self) -> Self:
+        if self.since and self.until and self.until <= self.since:
+            raise ValueError("until should be after from; it is the first day without the tax")
         return self
 
 

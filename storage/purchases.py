@@ -117,10 +117,7 @@ async def credit(connection: AsyncConnection, purchase: Purchase, at: datetime) 
     """
     Add what a purchase is for, once its row was made `completed` in this transaction.
 
-    The answer is its credit_seq.
-
-    Raises:
-        BadAmount: The balance would grow too large.
+    The answer is its credit_seq. Raises BadAmount when the balance would grow too large.
     """
     buyer = await businesses.get(connection, purchase.business)
     row = await balance_rows.lock_one(connection, buyer.id)

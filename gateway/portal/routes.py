@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
 from gateway.endpoints import model_in
 from gateway.intake import Intake
+from gateway.portal.buying import PACKAGES, PURCHASES, PortalBuying
 from gateway.portal.credits import credits_of
 from gateway.portal.estimate import endpoint_of, estimate_of
 from gateway.portal.generation import generation_of
@@ -49,6 +51,7 @@ class Portal:
         quotes: Quotes,
         card: Callable[[], RateCard],
         tariff: Tariff,
+        buying: PortalBuying,
     ) -> None:
         self._balances = balances
         self._accounts = accounts
@@ -57,15 +60,21 @@ class Portal:
         self._quotes = quotes
         self._card = card
         self._tariff = tariff
+        self._buying = buying
         self._answers: dict[tuple[str, str], Answer] = {
             ("GET", "/v1/credits"): self._credits,
             ("POST", "/v1/credits/estimate"): self._estimate,
             ("GET", "/v1/generation"): self._generation,
             ("GET", "/v1/models"): self._models,
+            ("GET", PACKAGES): buying.packages,
+            ("GET", PURCHASES): buying.page,
+            ("POST", PURCHASES): buying.buy,
         }
 
     def find(self, method: str, path: str) -> Answer | None:
         """Who answers this; None for nobody here."""
+        if method == "GET" and path.startswith(f"{PURCHASES}/"):
+            return partial(self._buying.one, id=path.removeprefix(f"{PURCHASES}/"))
         model = model_in(path) if method == "GET" else None
         if model is None:
             return self._answers.get((method, path))
