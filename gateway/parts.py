@@ -298,6 +298,7 @@ def make_doors(
             settings.credits.low_balance_threshold, settings.credits.expires_after_months
         ),
         upstreams=frozenset(settings.upstreams),
+        settling=selling.settling,
     )
     digests = (settings.admin.token_digest, settings.admin.metrics_token_digest)
     admin = Beside(admin, Door(Scrape(loops.metrics), *digests))

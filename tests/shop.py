@@ -79,6 +79,11 @@ class Shop:
         await self.processed()
         await check_laws(self.house)
 
+    async def pending(self) -> tuple[Acme, dict[str, Any]]:
+        """A business with a purchase that is not paid yet."""
+        acme = await self.house.business("0")
+        return acme, await self.buy(acme)
+
     async def paid_business(self, credits: str = "0.00") -> tuple[Acme, dict[str, Any]]:
         """A business that bought a Starter and paid it."""
         acme = await self.house.business(credits)

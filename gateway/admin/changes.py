@@ -10,20 +10,19 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.admin import shown
 from gateway.admin.forms import Acknowledgement, Adjustment, BusinessChange, NewBusiness, TopUp
 from gateway.admin.refusals import AlreadyCredited
+from gateway.admin.trials import reference_of
 from metering.money import Credits
-from storage import alerts, audit_log, businesses, purchases
+from storage import alerts, audit_log, businesses, payments, purchases
 from storage.alerts import Alert
 from storage.businesses import Business, Status
 from storage.errors import Conflict
 from storage.movements import CreditEvent
 from storage.purchases import Purchase
-from storage.tables import ai_credit_purchases
 
 Work = Callable[[AsyncConnection], Awaitable[shown.Shown]]
 
@@ -139,6 +138,7 @@ async def top_up(connection: AsyncConnection, business: str, form: TopUp, admin:
         BadAmount: The balance would grow too large.
     """
     buyer = await businesses.get(connection, business)
+    reference = reference_of(form, buyer)
     try:
         purchase = await purchases.top_up(
             connection,
@@ -148,14 +148,16 @@ async def top_up(connection: AsyncConnection, business: str, form: TopUp, admin:
             amount_paid_minor=form.paid_minor(buyer.currency),
             currency=form.currency or buyer.currency,
             provider=PROVIDER,
-            reference=form.payment_reference,
+            reference=reference,
             method=form.payment_method,
             user=form.user,
             note=form.note,
             at=admin.at,
         )
     except Conflict:
-        raise AlreadyCredited(await _receipt_of(connection, form.payment_reference)) from None
+        before = await payments.find(connection, PROVIDER, reference or "")
+        assert before is not None, "what is in conflict is there"
+        raise AlreadyCredited(before) from None
     await audit_log.write(
         connection,
         who=admin.who,
@@ -165,16 +167,6 @@ async def top_up(connection: AsyncConnection, business: str, form: TopUp, admin:
         at=admin.at,
     )
     return purchase
-
-
-async def _receipt_of(connection: AsyncConnection, reference: str | None) -> Purchase:
-    found = await connection.execute(
-        select(ai_credit_purchases.c.id).where(
-            ai_credit_purchases.c.provider == PROVIDER,
-            ai_credit_purchases.c.payment_reference == reference,
-        )
-    )
-    return await purchases.get(connection, found.scalar_one())
 
 
 async def adjust(

@@ -14,6 +14,7 @@ from gateway.admin.asking import Asked, Page
 from gateway.admin.changes import Admin, BusinessDefaults, Work
 from gateway.admin.refusals import IdempotencyKeyReused
 from gateway.admin.shown import Shown
+from gateway.payments.settling import Settling
 from storage import idempotency, keys
 from storage.balances import Balance, NoAccount
 from storage.database import Database
@@ -49,6 +50,7 @@ class Desk:
     announce_revocation: Callable[[bytes], Awaitable[object]]
     clock: Callable[[], datetime]
     business_defaults: BusinessDefaults
+    settling: Settling
     upstreams: frozenset[str] = frozenset()
 
     def admin(self, request: Request) -> Admin:

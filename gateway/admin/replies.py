@@ -106,6 +106,15 @@ class AnnouncedKey(Key):
     announced: bool
 
 
+class TaxLine(Reply):
+    """What one tax was of what was paid."""
+
+    name: str
+    percent: str
+    amount: str
+    included: bool
+
+
 class Purchase(Reply):
     """A receipt."""
 
@@ -121,6 +130,7 @@ class Purchase(Reply):
     payment_status: Literal["pending", "completed", "failed", "refunded"]
     payment_method: str
     package: str | None
+    tax_lines: list[TaxLine]
     note: str | None
     created_at: Moment
     completed_at: Moment | None

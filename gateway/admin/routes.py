@@ -20,13 +20,18 @@ from gateway.admin.desk import AppliesCredits, Desk, ReadsBalances
 from gateway.admin.door import Door
 from gateway.admin.keys import Keys
 from gateway.admin.openapi import OpenApi
+from gateway.admin.payments import Payments
 from gateway.admin.purchases import Purchases
 from gateway.admin.refusals import AdminRefusal, refusal_reply
 from gateway.admin.transactions import Transactions
+from gateway.payments.settling import Settling
 from storage.database import Database
 from storage.errors import StorageError
 
-NOUNS = (Businesses, Keys, Purchases, CreditsNow, Transactions, Alerts, Analytics, Audit, OpenApi)
+NOUNS = (
+    *(Businesses, Keys, Purchases, Payments, CreditsNow, Transactions, Alerts),
+    *(Analytics, Audit, OpenApi),
+)
 
 
 def build_admin(
@@ -39,6 +44,7 @@ def build_admin(
     clock: Callable[[], datetime],
     business_defaults: BusinessDefaults = BusinessDefaults(),  # noqa: B008 - it is frozen
     upstreams: frozenset[str] = frozenset(),
+    settling: Settling | None = None,
 ) -> ASGIApp:
     """
     The admin API as one ASGI app; give it every request for /admin and below, as it came.
@@ -50,9 +56,13 @@ def build_admin(
         clock: The time, aware.
         business_defaults: What a new business gets where its form is silent.
         upstreams: Names of the upstream keys that a business may have of its own.
+        settling: What is heard of payments; None where nobody can be paid.
     """
+    settling = settling or Settling(database, None, apply=crediting.apply, clock=clock)
     desk = Desk(
-        database, balances, crediting, announce_revocation, clock, business_defaults, upstreams
+        *(database, balances, crediting, announce_revocation, clock, business_defaults),
+        settling,
+        upstreams,
     )
     routes = [route for noun in NOUNS for route in noun(desk).routes()]
     told = dict.fromkeys((AdminRefusal, StorageError, 404, 405, Exception), _told)

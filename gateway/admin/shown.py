@@ -20,7 +20,9 @@ from storage.balances import Balance
 from storage.businesses import Business
 from storage.keys import ApiKey
 from storage.movements import CreditEvent
+from storage.payment_problems import Problem
 from storage.purchases import Purchase
+from storage.refunds import Refund
 from storage.transactions import Transaction
 
 Shown = dict[str, Any]
@@ -92,10 +94,46 @@ def purchase(one: Purchase) -> Shown:
         "payment_status": one.payment_status,
         "payment_method": one.payment_method,
         "package": one.package,
+        "tax_lines": list(one.tax_lines),
         "note": one.note,
         "created_at": moment(one.created_at),
         "completed_at": moment(one.completed_at),
         "applied_at": moment(one.applied_at),
+    }
+
+
+def refund(one: Refund, currency: str) -> Shown:
+    """Money that goes back, in the currency that was paid in."""
+    return {
+        "id": one.id,
+        "purchase_id": one.purchase,
+        "kind": one.kind,
+        "status": one.status,
+        "amount": show_money(one.amount_minor, currency),
+        "currency": currency,
+        "taken": str(one.taken),
+        "reason": one.reason,
+        "created_at": moment(one.created_at),
+        "finished_at": moment(one.finished_at),
+    }
+
+
+def problem(one: Problem) -> Shown:
+    """A payment that a person decides about."""
+    return {
+        "id": one.id,
+        "provider": one.provider,
+        "reference": one.reference,
+        "why": one.why,
+        "purchase_id": one.purchase,
+        "refund_id": one.refund,
+        "expected": one.expected,
+        "found": one.found,
+        "at": moment(one.at),
+        "decision": one.decision,
+        "decided_by": one.decided_by,
+        "decided_at": moment(one.decided_at),
+        "reason": one.reason,
     }
 
 

@@ -20,9 +20,10 @@ from gateway.payments.provider import (
     ProviderRefused,
     RefundSaid,
 )
-from storage import audit_log, payment_problems, payments, purchases, refunds
+from storage import audit_log, payment_problems, payments, refunds
 from storage.database import Database
 from storage.errors import BadAmount, Conflict
+from storage.purchases import Purchase
 from storage.refunds import Refund, Status
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,11 @@ Outcome = tuple[str, str | None]
 
 
 async def ask(
-    database: Database, provider: Provider | None, refund: Refund, at: datetime
+    database: Database,
+    provider: Provider | None,
+    refund: Refund,
+    purchase: Purchase,
+    at: datetime,
 ) -> Refund:
     """
     Ask the provider for a refund that was begun; what an admin granted asks nobody.
@@ -40,8 +45,6 @@ async def ask(
     Raises:
         Conflict: The provider refused; nothing went back and nothing is taken.
     """
-    async with database.read() as connection:
-        purchase = await purchases.get(connection, refund.purchase)
     if provider is None or purchase.provider != provider.name:
         if purchase.provider != "admin":
             await _failed(database, refund, "its provider is not set up here", at)

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.errors import PaymentsOff
+from gateway.payments import refunding
 from gateway.payments.provider import (
     DisputeSaid,
     Provider,
@@ -25,7 +26,7 @@ from gateway.payments.provider import (
     WebhookNotUnderstood,
 )
 from gateway.payments.refunding import disputed, refunded
-from storage import payment_checks, payment_problems, payments, purchases, webhook_events
+from storage import payment_checks, payment_problems, payments, purchases, refunds, webhook_events
 from storage.database import Database
 from storage.errors import BadAmount, StorageError
 from storage.payments import Paid, Settled
@@ -40,10 +41,6 @@ GIVEN_UP_AFTER = timedelta(hours=96)  # Paystack repeats a webhook for 72 hours.
 AT_ONCE = 100
 
 Apply = Callable[[str], Awaitable[object]]
-
-
-async def nowhere(business: str) -> None:
-    """Applies nothing: for a process without Redis; the running gateway does it."""
 
 
 class Settling:
@@ -260,6 +257,19 @@ class Settling:
         wait = min(timedelta(minutes=1) * 2 ** min(checks, 10), LONGEST_WAIT)
         async with self.database.write() as connection:
             await payment_checks.asked_again_at(connection, purchase.id, said, at + wait)
+
+    async def refund(self, id: str) -> None:
+        """
+        Ask the provider for a refund that was begun, and take the credits back once it is made.
+
+        Raises:
+            Conflict: The provider refused it.
+        """
+        async with self.database.read() as connection:
+            refund = await refunds.get(connection, id)
+            bought = await purchases.get(connection, refund.purchase)
+        await refunding.ask(self.database, self._provider, refund, bought, self.clock())
+        await self.apply(bought.business)
 
     async def pending(
         self, *, due_only: bool = True, after: str = ""

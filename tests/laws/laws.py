@@ -196,7 +196,7 @@ def money_in(seen: Seen, business: str) -> None:
     bought = sum(
         row.credits_purchased_microcredits + row.bonus_credits_microcredits
         for row in receipts
-        if row.payment_status == "completed"
+        if row.payment_status in ("completed", "refunded")
     )
     credited = sum(
         row.amount_microcredits

@@ -39,7 +39,8 @@ ROOMS = [
 SIBLINGS = {
     "gateway.admin": {
         *("asking", "changes", "described", "desk", "door", "fields", "forms", "key_changes"),
-        *("refusals", "replies", "shown", "usage_replies"),
+        *("payment_changes", "payment_forms", "payment_replies", "refusals", "replies"),
+        *("shown", "trials", "usage_replies"),
     },
     "gateway.background": set(),
     "gateway.portal": set(),
