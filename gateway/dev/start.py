@@ -19,12 +19,17 @@ from gateway.app import Gateway
 from gateway.dev.demo import Demo, demo_in, private
 from gateway.dev.embedded import EmbeddedStore
 from gateway.dev.stub_openai import StubOpenAI
+from gateway.dev.stub_paystack import SECRET_KEY, StubPaystack
 from gateway.server import listen, run, run_loop
 from gateway.settings import Settings
 from storage import schema
 from storage.database import Database
 
 DEFAULT_PORT = 8080
+PACKAGES = """[
+  {"name": "Starter", "price": "30.00", "credits": "30"},
+  {"name": "Shop", "price": "80.00", "credits": "80", "bonus": "20"}
+]"""
 
 
 def start(*, port: int | None, data_dir: Path) -> None:
@@ -43,15 +48,20 @@ async def _serve(port: int | None, data_dir: Path) -> None:
     first = Settings.load(None, _environ({}))
     listener = listen(first.server.host, port if port is not None else first.server.port)
     with listener:
-        async with EmbeddedStore.running(data_dir) as store, _upstream() as upstream:
-            settings = _settings(data_dir, store, upstream, listener.getsockname()[1])
+        host, bound = listener.getsockname()[:2]
+        async with (
+            EmbeddedStore.running(data_dir) as store,
+            _upstream() as upstream,
+            _paystack(f"http://{host}:{bound}") as paystack,
+        ):
+            settings = _settings(data_dir, store, upstream, paystack, bound)
             demo = await _records(settings, data_dir)
-            host, bound = listener.getsockname()[:2]
 
             async def ready() -> None:
                 shown = Shown(
                     origin=f"http://{host}:{bound}",
                     upstream=upstream,
+                    sells=settings.packages[0].name if settings.packages else None,
                     admin_token=_admin_token(data_dir),
                     demo=demo,
                     data_dir=data_dir,
@@ -72,12 +82,40 @@ async def _upstream() -> AsyncIterator[str | None]:
         yield stub.base_url
 
 
-def _settings(data_dir: Path, store: EmbeddedStore, upstream: str | None, port: int) -> Settings:
+@asynccontextmanager
+async def _paystack(origin: str) -> AsyncIterator[dict[str, str]]:
+    """
+    The settings of a stub that is paid at once, or none when there is a key of Paystack.
+
+    Purchases that were pending when it ended are unknown to the next one, as at the real one.
+    """
+    if os.environ.get("GATEWAY__PAYSTACK__SECRET_KEY"):
+        yield {}
+        return
+    async with StubPaystack.serving(webhook_url=f"{origin}/webhooks/paystack") as stub:
+        given = {
+            "GATEWAY__PAYSTACK__SECRET_KEY": SECRET_KEY,
+            "GATEWAY__PAYSTACK__BASE_URL": stub.origin,
+            "GATEWAY__PAYSTACK__CALLBACK_URL": f"{origin}/payments/paystack/callback",
+        }
+        if not os.environ.get("GATEWAY__PACKAGES"):
+            given["GATEWAY__PACKAGES"] = PACKAGES
+        yield given
+
+
+def _settings(
+    data_dir: Path,
+    store: EmbeddedStore,
+    upstream: str | None,
+    paystack: Mapping[str, str],
+    port: int,
+) -> Settings:
     given = {
         "GATEWAY__REDIS__URL": store.url,
         "GATEWAY__SQL__URL": f"sqlite+aiosqlite:///{data_dir / 'gateway.db'}",
         "GATEWAY__ADMIN__TOKEN": _admin_token(data_dir),
         "GATEWAY__SERVER__PORT": str(port),
+        **paystack,
     }
     if upstream is not None:
         given |= {"GATEWAY__OPENAI__BASE_URL": upstream, "GATEWAY__OPENAI__API_KEY": "sk-stub"}
@@ -116,6 +154,7 @@ class Shown:
 
     origin: str
     upstream: str | None
+    sells: str | None
     admin_token: str
     demo: Demo
     data_dir: Path
@@ -141,6 +180,18 @@ def banner(shown: Shown) -> str:
               -H "Content-Type: application/json" \\
               -d '{body}'
             (its headers show x-credits-used and x-credits-remaining)
-
+{_buying(shown)}
   Ctrl-C stops it; what is in the data directory stays.
+"""
+
+
+def _buying(shown: Shown) -> str:
+    """How more is bought, where something is sold; a stub's page pays at once."""
+    if shown.sells is None:
+        return ""
+    asked = f'{{"package": "{shown.sells}"}}'
+    return f"""
+  Buy:      curl {shown.origin}/portal/purchases -d '{asked}' \\
+              -H "Authorization: Bearer {shown.demo.key}"
+            (open its authorization_url: a stub Paystack pays at once, unless you set a key)
 """

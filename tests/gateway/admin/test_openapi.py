@@ -22,6 +22,7 @@ from gateway.admin.described import described
 from gateway.admin.desk import Desk
 from gateway.admin.openapi import document
 from gateway.admin.routes import NOUNS
+from tests.gateway.admin.payments_asked import payments_asked
 from tests.house import ADMIN_TOKEN, House
 
 pytestmark = pytest.mark.anyio
@@ -128,7 +129,8 @@ async def test_every_real_reply_is_as_the_document_says(house: House) -> None:
     await house.quiet()
     await asks("GET", "/admin/openapi.json")
     await businesses(asks)
-    await credits_and_keys(asks, acme.id)
+    bought = await credits_and_keys(asks, acme.id)
+    await payments_asked(asks, house.database, bought)
     rows = await asks("GET", "/admin/businesses/{id}/transactions", acme.id, params={"limit": 1})
     await asks("GET", "/admin/transactions/{id}", rows["data"][0]["id"])
     (alert, *_) = (await asks("GET", "/admin/businesses/{id}/alerts", acme.id))["data"]
@@ -160,7 +162,7 @@ async def businesses(asks: Asking) -> None:
     await asks("POST", "/admin/businesses/{id}/resume", made["id"])
 
 
-async def credits_and_keys(asks: Asking, business: str) -> None:
+async def credits_and_keys(asks: Asking, business: str) -> str:
     key = {"name": "web", "expires_at": "2099-01-01T00:00:00Z", "scopes": {"models": ["gpt-5"]}}
     issued = await asks("POST", "/admin/businesses/{id}/keys", business, key)
     await asks("GET", "/admin/businesses/{id}/keys", business)
@@ -175,6 +177,7 @@ async def credits_and_keys(asks: Asking, business: str) -> None:
     less = {"credits": "-1.5", "reason": "given back"}
     await asks("POST", "/admin/businesses/{id}/adjustments", business, less)
     await asks("GET", "/admin/businesses/{id}/credits", business)
+    return str(bought["purchase"]["id"])
 
 
 async def refusals(asks: Asking) -> None:
@@ -193,6 +196,7 @@ REFUSED = {
     "keys": {"name": "web"},
     "top-ups": {"credits": "1"},
     "adjustments": {"credits": "1", "reason": "r"},
+    **dict.fromkeys(("refund", "accept", "dismiss"), {"reason": "r"}),
 }
 
 

@@ -87,6 +87,21 @@ async def remaining(dev: Dev) -> Credits:
     return Credits.parse(reply.headers["x-credits-remaining"])
 
 
+async def test_more_is_bought_at_the_stub_of_paystack(tmp_path: Path) -> None:
+    """The curl of the banner, then the page that pays at once: 50 and 30 are 80."""
+    async with running(tmp_path / "data") as dev, httpx2.AsyncClient(timeout=30) as client:
+        headers = {"Authorization": f"Bearer {dev.key}"}
+        body = dev.shown(r"/portal/purchases -d '(\{.*\})'")
+        origin = dev.url.removesuffix("/v1")
+
+        bought = await client.post(f"{origin}/portal/purchases", content=body, headers=headers)
+        page = await client.get(bought.json()["authorization_url"], follow_redirects=True)
+        credits = await client.get(f"{dev.url}/credits", headers=headers)
+
+    assert "30.00 credits were added" in page.text
+    assert credits.json()["available"] == "80.00"
+
+
 async def test_what_is_shown_works_and_is_kept_between_starts(tmp_path):
     """The curl answers; after a restart it is the same key, and the balance goes on."""
     folder = tmp_path / "data"
