@@ -24,9 +24,9 @@ from gateway.parts import (
     make_doors,
     make_main_path,
     open_pricing,
-    open_selling,
 )
 from gateway.recording import Recording, make_recording
+from gateway.selling import open_selling
 from gateway.settings import Settings
 from gateway.stores import open_ledger, open_stores
 from gateway.tally import Tally

@@ -14,7 +14,6 @@ from gateway.access_log import AccessLog
 from gateway.admin.changes import BusinessDefaults
 from gateway.admin.door import Door
 from gateway.admin.routes import build_admin
-from gateway.background.pending_payments import PendingPayments
 from gateway.doors import Doors
 from gateway.endpoints import METERS
 from gateway.free_rates import FreeRates
@@ -25,9 +24,7 @@ from gateway.intake import Intake
 from gateway.loops import Loops
 from gateway.object_calls import ObjectCalls
 from gateway.owning import Owning
-from gateway.payments.buying import Buying
 from gateway.payments.doors import PaymentDoors
-from gateway.payments.settling import Settling
 from gateway.portal.buying import PortalBuying
 from gateway.portal.routes import Portal
 from gateway.price_book import PriceBook
@@ -36,8 +33,8 @@ from gateway.quote import Quotes
 from gateway.relay import Drains
 from gateway.replays import Replays
 from gateway.scrape import Beside, Scrape
+from gateway.selling import Selling
 from gateway.settings import Settings
-from gateway.settings_payments import packages_of, provider_of
 from gateway.settings_tariff import tariff_of
 from gateway.stores import Ledger, Stores, secret
 from gateway.tool_intake import METERS_OF_TOOLS, ToolIntake
@@ -61,19 +58,6 @@ class Pricing:
     book: PriceBook
     tariff: Tariff
     quotes: Quotes
-
-
-@dataclass(frozen=True)
-class Selling:
-    """Buying credits, and the loop that finds payments nobody told us of."""
-
-    buying: Buying
-    pending: PendingPayments
-
-    @property
-    def settling(self) -> Settling:
-        """What providers tell, and are asked."""
-        return self.buying.settling
 
 
 @dataclass(frozen=True)
@@ -246,22 +230,6 @@ def make_main_path(
         most=openai.max_connections,
     )
     return MainPath(intake, make_proxy(intake), make_proxy(tool_intake), object_calls, sockets)
-
-
-def open_selling(
-    stack: AsyncExitStack, settings: Settings, stores: Stores, ledger: Ledger, loops: Loops
-) -> Selling:
-    provider = provider_of(settings)
-    if provider is not None:
-        stack.push_async_callback(provider.close)
-    settling = Settling(
-        stores.database,
-        provider,
-        apply=loops.crediting.apply,
-        clock=lambda: datetime.now(UTC),
-    )
-    pending = PendingPayments(settling, runs_here=ledger.leases.of_whole("payments"))
-    return Selling(Buying(settling, packages_of(settings)), pending)
 
 
 def make_doors(

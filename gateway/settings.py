@@ -35,9 +35,9 @@ from gateway.settings_sections import (
     RedisSection,
     ServerSection,
     SqlSection,
+    TaxSection,
     UpstreamName,
     UpstreamSection,
-    TaxSection,
 )
 from gateway.settings_sources import (
     Credentials,

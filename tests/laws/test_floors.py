@@ -24,7 +24,7 @@ PAYSTACK_FILES = re.compile(r"gateway/(payments/paystack|dev/stub_paystack)\.py"
 
 SETTINGS = re.compile(r"gateway\.(\w+_)?settings(_\w+)?")
 READS_SETTINGS = re.compile(
-    rf"{SETTINGS.pattern}|gateway\.(app|stores|recording|parts|loops|server|dev\.start|__main__|cli(\.\w+)?)"
+    rf"{SETTINGS.pattern}|gateway\.(app|stores|recording|parts|selling|loops|server|dev\.start|__main__|cli(\.\w+)?)"
 )
 """The wiring, the command line and the two commands it starts."""
 
