@@ -123,7 +123,7 @@ TABLE: dict[type[Exception], Said] = {
     LedgerCorrupt: Said(503, _SERVER, "ledger_unavailable", True, 1),
     RecordsUnavailable: Said(503, _SERVER, "records_unavailable", True, 1),
     PaymentsOff: Said(404, _INVALID, "payments_off", False),
-    PaymentsUnavailable: Said(502, _SERVER, "payments_unavailable", True),
+    PaymentsUnavailable: Said(502, _SERVER, "payments_unavailable", True, 5),
     NotFound: Said(404, _INVALID, "not_found", False),
     Overloaded: Said(503, _SERVER, "overloaded", True, 5),
 }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gateway.admin.forms import Form, Money, Text2000
+from gateway.admin.fields import Money, Text2000
+from gateway.admin.forms import Form
 
 
 class Refunding(Form):

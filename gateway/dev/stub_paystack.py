@@ -125,13 +125,19 @@ class StubPaystack:
         return self.event(kind, data)
 
     def dispute_event(
-        self, reference: str, kind: str, *, resolution: str | None = None, id: int = 5
+        self,
+        reference: str,
+        kind: str,
+        *,
+        resolution: str | None = None,
+        amount: int | None = None,
+        id: int = 5,
     ) -> Webhook:
         """charge.dispute.create, .remind or .resolve."""
         payment = self.payments[reference]
         data = {
             "id": id,
-            "refund_amount": payment.amount,
+            "refund_amount": payment.amount if amount is None else amount,
             "currency": payment.currency,
             "status": "resolved" if resolution else "awaiting-merchant-feedback",
             "resolution": resolution,

@@ -84,6 +84,7 @@ def one_of(kind: type[Exception]) -> Exception:
         "CostNotBounded": lambda: CostNotBounded("part", "why"),
         "UnitNotPriced": lambda: UnitNotPriced("model", "unit"),
         "UpstreamBroken": lambda: kind("x"),
+        "NotFound": lambda: make("purchase", "x"),
         "Limited": lambda: make("x", retry_after_s=7.2),
     }
     return special.get(kind.__name__, lambda: kind("x"))()

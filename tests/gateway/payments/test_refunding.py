@@ -234,3 +234,21 @@ async def test_what_an_admin_granted_is_taken_back_at_once(one_shop: Shop) -> No
     assert (reply.status_code, reply.json()["purchase"]["payment_status"]) == (201, "refunded")
     assert await one_shop.available(acme) == "0.00"
     assert one_shop.paystack.asked == []
+
+
+async def test_a_dispute_about_a_part_is_taken_back_once(shop: Shop) -> None:
+    """Lost, Paystack pays it out as a refund; that is the same money and no second one."""
+    acme, bought = await shop.paid_business()
+    reference = bought["payment_reference"]
+    lost = shop.paystack.dispute_event(
+        reference, "charge.dispute.resolve", resolution="merchant-accepted", amount=1000
+    )
+    paid_out = shop.paystack.refund_event(reference, "refund.processed", amount=1000, name="D-REF")
+
+    await shop.paystack.deliver(lost)
+    await shop.processed()
+    await shop.paystack.deliver(paid_out)
+
+    assert await shop.available(acme) == "20.00"
+    assert (await shop.receipt(bought["id"])).payment_status == "completed"
+    await shop.check_laws()
