@@ -22,6 +22,21 @@ class ReplyNamed:
         self.error: str | None = None
         self.flagged: list[str] = []
 
+    def _take_names(self, *, id: Any, model: Any, tier: Any) -> None:
+        if isinstance(id, str):
+            self.upstream_id = id
+        if isinstance(model, str):
+            self.model = model
+        if isinstance(tier, str):
+            self.tier = tier
+
+    def _take_error(self, error: Any) -> None:
+        if error is None:
+            return
+        code = error.get("code") or error.get("type") if isinstance(error, dict) else None
+        # The text of the error stays with the caller: it may quote the prompt.
+        self.error = code[:_CODE_CHARACTERS] if isinstance(code, str) else "upstream_error"
+
 
 class ReplySeen(ReplyNamed):
     """The part of a `UsageReader` that does not depend on the shape of the reply."""
@@ -45,18 +60,3 @@ class ReplySeen(ReplyNamed):
     def so_far(self) -> int:
         """About how many output tokens were seen: a quarter of the text's bytes."""
         return self._text.so_far()
-
-    def _take_names(self, *, id: Any, model: Any, tier: Any) -> None:
-        if isinstance(id, str):
-            self.upstream_id = id
-        if isinstance(model, str):
-            self.model = model
-        if isinstance(tier, str):
-            self.tier = tier
-
-    def _take_error(self, error: Any) -> None:
-        if error is None:
-            return
-        code = error.get("code") or error.get("type") if isinstance(error, dict) else None
-        # The text of the error stays with the caller: it may quote the prompt.
-        self.error = code[:_CODE_CHARACTERS] if isinstance(code, str) else "upstream_error"

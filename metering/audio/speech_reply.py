@@ -15,6 +15,7 @@ import msgspec
 
 from metering.audio.frames import WAV_HEADER_BYTES, Adts, Bytes, Mpeg, Ogg, Walker
 from metering.prices import DEFAULT_TIER, ModelRow
+from metering.reply_seen import ReplyNamed
 from metering.sse import Events, data_of
 from metering.tokens import count
 from metering.usage import Unit, Usage
@@ -23,7 +24,6 @@ from metering.usage import Unit, Usage
 TOKENS_PER_MINUTE = 1250
 
 MOST_TOKENS = 10**9
-_CODE_CHARACTERS = 64
 
 # FLAC of one voice at 24 kHz packs its 48,000 bytes a second to about half.
 _FLAC_BYTES_PER_S = 26_000
@@ -66,16 +66,11 @@ _event = msgspec.json.Decoder(_Event)
 _NULL = b"null"
 
 
-class SpeechReader:
+class SpeechReader(ReplyNamed):
     """The `UsageReader` of one call that speaks."""
 
     def __init__(self, fields: dict[str, Any], row: ModelRow) -> None:
-        self.model: str | None = None
-        self.tier: str | None = None
-        self.upstream_id: str | None = None
-        self.saw_done = False
-        self.error: str | None = None
-        self.flagged: list[str] = []
+        super().__init__()
         self._input = str(fields["input"])
         self._instructions = str(fields.get("instructions") or "")
         self._row = row
@@ -189,12 +184,6 @@ class SpeechReader:
             self._reported = Usage(
                 {Unit.INPUT: found.input_tokens, Unit.AUDIO_OUTPUT: found.output_tokens}
             )
-
-    def _take_error(self, error: Any) -> None:
-        if error is None:
-            return
-        code = error.get("code") or error.get("type") if isinstance(error, dict) else None
-        self.error = code[:_CODE_CHARACTERS] if isinstance(code, str) else "upstream_error"
 
 
 def prompt_tokens(text: str, instructions: str, encoding: str) -> int:

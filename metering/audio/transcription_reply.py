@@ -16,12 +16,12 @@ import msgspec
 
 from metering.audio.transcription_usage import duration, read_usage
 from metering.prices import DEFAULT_TIER, ModelRow
+from metering.reply_seen import ReplyNamed
 from metering.sse import Events, data_of
 from metering.tokens import count
 from metering.usage import Unit, Usage
 
 AUDIO_TOKENS_PER_S = 10  # One for each 100 ms, as documented.
-_CODE_CHARACTERS = 64
 # `00:01:02,500 --> 00:01:04,000` in srt, with a point and perhaps without hours in vtt.
 _UNTIL = re.compile(rb"--> *(?:(\d{1,4}):)?(\d\d):(\d\d)[.,](\d\d\d)")
 
@@ -49,16 +49,11 @@ _reply = msgspec.json.Decoder(_Reply)
 _NULL = b"null"
 
 
-class TranscriptionReader:
+class TranscriptionReader(ReplyNamed):
     """The `UsageReader` of one transcription or translation."""
 
     def __init__(self, heard: Heard, row: ModelRow) -> None:
-        self.model: str | None = None
-        self.tier: str | None = None
-        self.upstream_id: str | None = None
-        self.saw_done = False
-        self.error: str | None = None
-        self.flagged: list[str] = []
+        super().__init__()
         self._heard = heard
         self._row = row
         self._events = Events()
@@ -174,7 +169,3 @@ class TranscriptionReader:
         usage = read_usage(raw, self.flagged, priced=priced)
         if usage is not None:
             self._reported = usage
-
-    def _take_error(self, error: Any) -> None:
-        code = error.get("code") or error.get("type") if isinstance(error, dict) else None
-        self.error = code[:_CODE_CHARACTERS] if isinstance(code, str) else "upstream_error"

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import msgspec
 
 from metering.chat.usage import Tokens
+from metering.reply_seen import ReplyNamed
 from metering.usage import Unit, Usage
 
 LONG_BYTES = 65_536
@@ -36,19 +37,13 @@ class _Head(msgspec.Struct, gc=False):
 
 _head = msgspec.json.Decoder(_Head)
 _totals = msgspec.json.Decoder(_Totals)
-_CODE_CHARACTERS = 64
 
 
-class EmbeddingsReader:
+class EmbeddingsReader(ReplyNamed):
     """The `UsageReader` of one embeddings call; `count` gives its tokens, and blocks."""
 
     def __init__(self, count: Callable[[], int]) -> None:
-        self.model: str | None = None
-        self.tier: str | None = None
-        self.upstream_id: str | None = None
-        self.saw_done = False
-        self.error: str | None = None
-        self.flagged: list[str] = []
+        super().__init__()
         self._count = count
         self._seen = False
         self._reported: Usage | None = None
@@ -72,11 +67,8 @@ class EmbeddingsReader:
         if head is None:
             self.flagged.append("reply_not_understood")
             return
-        if isinstance(head.model, str):
-            self.model = head.model
-        if head.error is not None:
-            code = head.error.get("code") if isinstance(head.error, dict) else None
-            self.error = code[:_CODE_CHARACTERS] if isinstance(code, str) else "upstream_error"
+        self._take_names(id=None, model=head.model, tier=None)
+        self._take_error(head.error)
         if bytes(head.usage) != b"null":
             self._take_usage(head.usage)
 

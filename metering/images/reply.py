@@ -12,11 +12,10 @@ from metering.images.fields import Wanted
 from metering.images.sizes import PARTIAL_TOKENS, output_tokens
 from metering.images.usage import read_usage
 from metering.prices import DEFAULT_TIER, ModelRow
+from metering.reply_seen import ReplyNamed
 from metering.sse import Events, data_of
 from metering.tokens import count
 from metering.usage import Unit, Usage
-
-_CODE_CHARACTERS = 64
 
 
 class _Nothing(msgspec.Struct, gc=False):
@@ -49,16 +48,11 @@ _event = msgspec.json.Decoder(_Event)
 _NULL = b"null"
 
 
-class ImagesReader:
+class ImagesReader(ReplyNamed):
     """The `UsageReader` of one call that makes pictures."""
 
     def __init__(self, wanted: Wanted, row: ModelRow) -> None:
-        self.model: str | None = None
-        self.tier: str | None = None
-        self.upstream_id: str | None = None
-        self.saw_done = False
-        self.error: str | None = None
-        self.flagged: list[str] = []
+        super().__init__()
         self._wanted = wanted
         self._row = row
         self._short = WithoutBase64()
@@ -167,9 +161,3 @@ class ImagesReader:
         )
         if usage is not None:
             self._reported = usage
-
-    def _take_error(self, error: Any) -> None:
-        if error is None:
-            return
-        code = error.get("code") or error.get("type") if isinstance(error, dict) else None
-        self.error = code[:_CODE_CHARACTERS] if isinstance(code, str) else "upstream_error"

@@ -10,6 +10,7 @@ from metering.call import Call
 from metering.meters.meter import Ceiling, PlainMeter
 from metering.moderations.fields import read_fields
 from metering.prices import ModelRow
+from metering.reply_seen import ReplyNamed
 from metering.usage import Usage
 
 
@@ -48,16 +49,11 @@ class _Head(msgspec.Struct, gc=False):
 _head = msgspec.json.Decoder(_Head)
 
 
-class ModerationsReader:
+class ModerationsReader(ReplyNamed):
     """The `UsageReader` of one moderation: whatever it says, nothing was used."""
 
     def __init__(self) -> None:
-        self.model: str | None = None
-        self.tier: str | None = None
-        self.upstream_id: str | None = None
-        self.saw_done = False
-        self.error: str | None = None
-        self.flagged: list[str] = []
+        super().__init__()
         self._seen = False
 
     @property

@@ -14,6 +14,7 @@ from metering.call import Call
 from metering.errors import CostNotBounded
 from metering.meters.meter import Ceiling, PlainMeter
 from metering.prices import ModelRow
+from metering.reply_seen import ReplyNamed
 from metering.usage import Unit, Usage
 
 SMALLEST_CONTAINER = "1g"
@@ -81,16 +82,11 @@ class ToolUses(PlainMeter):
         return ToolUseReader(self.unit)
 
 
-class ToolUseReader:
+class ToolUseReader(ReplyNamed):
     """A reply that is no error has used its unit once; OpenAI reports it nowhere else."""
 
     def __init__(self, unit: Unit) -> None:
-        self.model: str | None = None
-        self.tier: str | None = None
-        self.upstream_id: str | None = None
-        self.saw_done = False
-        self.error: str | None = None
-        self.flagged: list[str] = []
+        super().__init__()
         self._unit = unit
         self._answered = False
 

@@ -9,6 +9,7 @@ import msgspec
 from metering.call import Call
 from metering.prices import Rate
 from metering.realtime.usage import read_transcription, read_usage
+from metering.reply_seen import ReplyNamed
 from metering.tokens import count
 from metering.usage import Unit, Usage
 
@@ -48,7 +49,7 @@ class _Frame(msgspec.Struct, gc=False):
 _frame = msgspec.json.Decoder(_Frame)
 
 
-class RealtimeReader:
+class RealtimeReader(ReplyNamed):
     """
     The `UsageReader` of one response.
 
@@ -57,12 +58,7 @@ class RealtimeReader:
     """
 
     def __init__(self, call: Call, *, encoding: str, rate: Rate) -> None:
-        self.model: str | None = None
-        self.tier: str | None = None
-        self.upstream_id: str | None = None
-        self.saw_done = False
-        self.error: str | None = None
-        self.flagged: list[str] = []
+        super().__init__()
         self.about = (0, 0)
         self._encoding = encoding
         self._rate = rate
