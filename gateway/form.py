@@ -19,7 +19,10 @@ MOST_TEXT_BYTES = 1024 * 1024
 _BOUNDARY = re.compile(
     rb'multipart/form-data\s*;\s*boundary=(?:"([^"\r\n]{1,70})"|([^\s;"]{1,70}))\s*', re.IGNORECASE
 )
-_NAME = re.compile(rb'form-data\s*;\s*name="([^"\r\n]{1,200})"(?:\s*;\s*filename="([^"\r\n]*)")?')
+# A backslash before the closing quote would be an escape to some readers.
+_NAME = re.compile(
+    rb'form-data\s*;\s*name="([^"\r\n]{1,200})"(?:\s*;\s*filename="((?:[^"\r\n]*[^"\r\n\\])?)")?'
+)
 _TYPE = re.compile(rb"[A-Za-z0-9!#$&^_.+-]{1,64}/[A-Za-z0-9!#$&^_.+-]{1,64}(?:;\s?[ -~]{1,64})?")
 _HEADERS = frozenset({b"content-disposition", b"content-type", b"content-length"})
 

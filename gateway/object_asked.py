@@ -16,6 +16,7 @@ from gateway.references import Named, References, fields_of_form, references_in
 from metering.errors import CostNotBounded
 
 MOST_QUERY_FIELDS = 20
+_FILE_FIELDS = frozenset({"file", "data"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,10 @@ def _with_form(asked: ObjectAsked, content_type: bytes, body: bytes) -> ObjectAs
     _all_known(asked.operation, names)
     if len(set(names)) < len(names):
         raise RequestRefused("a field of the form is there twice")
+    for part in parts:
+        # With an empty filename it is a file to one reader and a text, such as an id, to another.
+        if part.filename is not None and part.name not in _FILE_FIELDS:
+            raise RequestRefused(f"{part.name} is a text; send it without a filename")
     texts = [(part.name, part.text) for part in parts if part.filename is None]
     content_type, body = write_form(parts)
     found = references_in(fields_of_form(texts))

@@ -69,6 +69,28 @@ async def test_a_form_cannot_name_what_is_somebody_else_s(house):
     assert house.openai.requests == []
 
 
+@pytest.mark.parametrize(
+    "disposition",
+    [
+        'name="file_id"; filename=""',
+        'name="file_id"; filename="a.txt"',
+        'name="file"; filename="a\\"',
+    ],
+)
+async def test_an_id_cannot_be_sent_as_a_file(house, disposition):
+    """What is a file to one reader of a form, and a text to another, is neither here."""
+    acme, other = await with_everything(house), await with_everything(house, "Other")
+    await own(acme, "OWN_CNTR", kind="container")
+    await own(other, "FOREIGN")
+    body = f"--b\r\nContent-Disposition: form-data; {disposition}\r\n\r\nFOREIGN\r\n--b--\r\n"
+    headers = {**acme.headers, "content-type": "multipart/form-data; boundary=b"}
+
+    reply = await house.client.post("/v1/containers/OWN_CNTR/files", content=body, headers=headers)
+
+    assert reply.status_code == 400, reply.text
+    assert house.openai.requests == []
+
+
 async def test_a_form_is_written_anew_and_says_the_same(house):
     """The bytes of the file arrive; headers that no form has are refused."""
     acme = await with_everything(house)
