@@ -69,7 +69,8 @@ async def add(connection: AsyncConnection, objects: Sequence[Owned]) -> None:
 
 async def find(connection: AsyncConnection, business: str, ids: Iterable[str]) -> dict[str, Owned]:
     """Those of these objects that are the business's and were not deleted."""
-    asked = list(dict.fromkeys(ids))
+    # PostgreSQL takes no NUL in a text, and no object has one in its id.
+    asked = [id for id in dict.fromkeys(ids) if "\0" not in id]
     found: dict[str, Owned] = {}
     for start in range(0, len(asked), ASKED_MOST):
         rows = await connection.execute(

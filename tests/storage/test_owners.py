@@ -37,6 +37,15 @@ async def test_an_object_is_found_by_its_owner_only(database):
     assert await found(database, other, "file-1", "file-2", "file-3") == {"file-2"}
 
 
+async def test_an_id_that_no_database_takes_is_nobody_s(database):
+    """A caller may write anything where an id belongs."""
+    acme = (await add_business(database)).id
+    async with database.write() as connection:
+        await owners.add(connection, [made(acme, "file-1")])
+
+    assert await found(database, acme, "resp_\0abcdef", "file-1") == {"file-1"}
+
+
 async def test_the_first_owner_stays(database):
     """Nobody gets an object by naming its id once more."""
     acme, other = [(await add_business(database)).id for _ in range(2)]
