@@ -33,6 +33,7 @@ from gateway.upstream import UpstreamReply
 from gateway.upstream_answers import ERROR_BODY_MOST_BYTES, our_fault, without_ours
 from gateway.upstream_headers import reply_headers
 from gateway.upstreams import Upstreams
+from metering.responses.items import read_kept_items
 from storage.errors import BusinessSuspended, RecordsUnavailable
 from storage.ids import new_id
 from storage.keys import KeyHolder
@@ -143,6 +144,9 @@ class ObjectCalls:
             return
         foreign, _ = await self._owning.judge(holder.business, asked.references)
         self._owning.refuse(foreign)
+        items = (asked.fields or {}).get("items")
+        if items is not None:
+            read_kept_items("items", items, holder.switches)
         if asked.operation.makes:
             await self._owning.ready()
 

@@ -65,6 +65,21 @@ def read_input(name: str, value: Any, allowed: Allowed) -> None:
         _read_item(f"{name}[{place}]", item, allowed)
 
 
+def read_kept_items(name: str, value: Any, allowed: Allowed) -> None:
+    """
+    Check items that a conversation keeps, for responses whose bodies do not say them again.
+
+    Raises:
+        BodyNotUnderstood, CostNotBounded: As `read_input`; one brings tools, which would be
+            used by responses that are held as if they had none.
+    """
+    read_input(name, value, allowed)
+    for place, item in enumerate(value):
+        if isinstance(item, dict) and item.get("type") in _WITH_TOOLS:
+            why = "what tools that are kept with a conversation cost is not bounded"
+            raise CostNotBounded(f"{name}[{place}].type", why)
+
+
 def _read_item(where: str, item: Any, allowed: Allowed) -> None:
     if not isinstance(item, dict):
         raise wrong(where, item, "an object")

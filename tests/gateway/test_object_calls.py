@@ -9,7 +9,7 @@ import pytest
 
 from gateway.objects import OBJECTS
 from tests.gateway.objects_of import call, given, with_everything
-from tests.gateway.storing import own, owned
+from tests.gateway.storing import own, owned, switch_on
 
 pytestmark = pytest.mark.anyio
 
@@ -67,6 +67,47 @@ async def test_a_form_cannot_name_what_is_somebody_else_s(house):
     assert await post("file_id=x", "file_id=y") == 400
     assert await post("memory_limit=64g") == 400
     assert house.openai.requests == []
+
+
+@pytest.mark.parametrize("path", ["/v1/conversations", "/v1/conversations/CONV/items"])
+@pytest.mark.parametrize(
+    ("item", "part"),
+    [
+        (
+            {"role": "user", "content": [{"type": "input_image", "image_url": "https://x/y.png"}]},
+            "image_url",
+        ),
+        ({"type": "mcp_call", "id": "x", "name": "x", "arguments": "{}"}, "type"),
+        ({"type": "web_search_call", "id": "x", "status": "completed"}, "type"),
+        ({"type": "additional_tools", "tools": [{"type": "web_search"}]}, "type"),
+        ({"type": "additional_tools", "tools": [{"type": "function", "name": "f"}]}, "type"),
+        ({"type": "image_generation_call", "id": "x"}, "type"),
+    ],
+)
+async def test_what_is_not_switched_on_is_not_put_into_a_conversation(house, path, item, part):
+    """A response that goes on with it would read it without saying so."""
+    acme = await house.business()
+    await switch_on(acme, ["conversations"])
+    await own(acme, "CONV", kind="conversation")
+
+    reply = await house.client.post(path, json={"items": [item]}, headers=acme.headers)
+
+    assert reply.status_code == 400, reply.text
+    assert reply.json()["error"]["code"] == "cost_not_bounded"
+    assert part in reply.json()["error"]["message"]
+    assert house.openai.requests == []
+
+
+async def test_tools_are_not_kept_with_a_conversation(house):
+    """Whatever is switched on: a later response is held as if it had none."""
+    acme = await with_everything(house)
+    items = [{"type": "additional_tools", "tools": [{"type": "web_search"}]}]
+
+    reply = await house.client.post(
+        "/v1/conversations", json={"items": items}, headers=acme.headers
+    )
+
+    assert (reply.status_code, house.openai.requests) == (400, [])
 
 
 @pytest.mark.parametrize(
