@@ -14,6 +14,7 @@ from collections.abc import Coroutine
 from typing import Any, Protocol
 
 from gateway.relay import Drains, Receive, Send
+from gateway.upstream_answers import without_ours
 from gateway.upstream_errors import UpstreamBroken
 from gateway.upstream_socket import UpstreamClosed, UpstreamSocket
 from gateway.ws_errors import ENDED_BY_FAULT, ENDED_BY_STOP, SessionEnds
@@ -181,7 +182,7 @@ async def _say_goodbye(
         code = ended.code
         await talk.tell(ended.error, code=ended.told_as)
     elif isinstance(ended, UpstreamClosed):
-        code, reason = _passable(ended.code), ended.reason
+        code, reason = _passable(ended.code), without_ours(ended.reason.encode()).decode()
     elif isinstance(ended, Stopping):
         code, reason = ENDED_BY_STOP, "the gateway is restarting; connect again"
     elif not isinstance(ended, CallerGone):

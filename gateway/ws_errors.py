@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from gateway.error_replies import ErrorReply, reply_to, said_of
+from gateway.upstream_answers import without_ours
 from gateway.upstream_errors import UpstreamBroken
 from storage.ids import new_id
 
@@ -40,6 +41,16 @@ def broken(words: str) -> SessionEnds:
 
 
 _OUT_OF_CREDITS = 402
+
+
+def passable(kind: object, frame: bytes) -> bytes:
+    """A frame of OpenAI's as it may be passed on: an error in it does not name our account."""
+    if not isinstance(kind, str):
+        return frame
+    # A realtime response that has failed is done, and says why among its details.
+    is_failed = kind == "error" or kind.endswith(".failed")
+    is_failed |= kind == "response.done" and b'"failed"' in frame
+    return without_ours(frame) if is_failed else frame
 
 
 def ends_of(

@@ -17,7 +17,7 @@ import msgspec
 from gateway.errors import GatewayError, RequestRefused
 from gateway.metered_call import MeteredCall
 from gateway.quote import Quote
-from gateway.ws_errors import SessionEnds, broken, ends_of
+from gateway.ws_errors import SessionEnds, broken, ends_of, passable
 from gateway.ws_frames import Head, event_id_of, read_frame, read_head
 from gateway.ws_talk import WITHOUT_OBJECTS, BaseTalk, Line, Running, encode
 from gateway.ws_transcripts import Transcripts, call_of
@@ -201,7 +201,7 @@ class RealtimeTalk(BaseTalk):
             ends = await self._take_response(kind, head, frame)
         elif kind == "input_audio_buffer.committed":
             ends = await self._try_ready()
-        await self.line.caller.send(frame)
+        await self.line.caller.send(passable(head.type, frame))
         if ends is not None:
             raise ends
 

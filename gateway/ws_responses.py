@@ -14,7 +14,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from gateway.errors import GatewayError, RequestRefused
-from gateway.ws_errors import broken
+from gateway.ws_errors import broken, passable
 from gateway.ws_frames import Head, event_id_of, read_frame, read_head
 from gateway.ws_protocol import FRAME_MOST_BYTES
 from gateway.ws_talk import BaseTalk, Line, Running, encode
@@ -142,7 +142,7 @@ class ResponsesTalk(BaseTalk):
             self._watch(current, head, frame)
         elif head.response is not None:
             raise broken("the upstream makes a response that nobody asked for")
-        await self.line.caller.send(frame)
+        await self.line.caller.send(passable(head.type, frame))
 
     def _watch(self, current: Running, head: Head, frame: bytes) -> None:
         metered = current.metered
