@@ -171,6 +171,8 @@ class Proxy:
             await answer.end(b"")
             return
         metered.reader.feed_json(body)
+        if metered.reader.error is not None:
+            body = without_ours(body)
         await self._own(metered, body)
         metered.complete = metered.reader.error is None
         await self._settle_now(metered)

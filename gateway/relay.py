@@ -15,6 +15,7 @@ from typing import Any
 
 from gateway.metered_call import MeteredCall
 from gateway.upstream import UpstreamReply
+from gateway.upstream_answers import without_ours
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -83,7 +84,8 @@ async def relay_stream(reply: UpstreamReply, send: Send, metered: MeteredCall) -
     Pass a stream on, each chunk at once, all but its last bytes.
 
     The reader may keep back the one usage event that the caller did not ask for. What it
-    still holds at the end is left to the caller of this function, who settles first.
+    still holds at the end is left to the caller of this function, who settles first. Every
+    byte stays as it was, but for the names of our account in the text of an error.
     """
     reader = metered.reader
     assert reader is not None
@@ -92,6 +94,9 @@ async def relay_stream(reply: UpstreamReply, send: Send, metered: MeteredCall) -
             metered.delivered = True
             metered.first_byte_ms = metered.elapsed_ms()
         passed = reader.feed(chunk)
+        if reader.error is not None:
+            # OpenAI's texts about limits name the organisation that all businesses share.
+            passed = without_ours(passed)
         if passed:
             await send({"type": "http.response.body", "body": passed, "more_body": True})
     metered.complete = reader.error is None

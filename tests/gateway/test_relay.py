@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -175,3 +177,46 @@ async def test_every_byte_passes_as_it_came(name, valkey_url, sqlite_records_url
 
     assert reply.content == recorded
     assert (row.usage_source, row.success) == ("reported", True)
+
+
+LIMIT = "Rate limit reached in organization org-AbCdEf123456 on tokens per min"
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "asked", "event"),
+    [
+        (
+            "/v1/chat/completions",
+            {"messages": [{"role": "user", "content": "Hello"}]},
+            {"error": {"message": LIMIT, "code": "rate_limit_exceeded"}},
+        ),
+        (
+            "/v1/responses",
+            {"input": "Hello"},
+            {"type": "error", "message": LIMIT, "code": "rate_limit_exceeded"},
+        ),
+    ],
+)
+async def test_an_error_in_a_stream_does_not_name_our_account(
+    valkey_url: str,
+    sqlite_records_url: str,
+    path: str,
+    asked: dict[str, Any],
+    event: dict[str, Any],
+):
+    """The rest of it is what OpenAI said."""
+    failed = b"event: error\ndata: " + json.dumps(event).encode() + b"\n\n"
+    async with (
+        RawServer.answering(HEAD + failed) as server,
+        open_house(
+            redis_url=valkey_url,
+            records_url=sqlite_records_url,
+            openai__base_url=f"http://127.0.0.1:{server.port}/v1",
+        ) as house,
+    ):
+        acme = await house.business()
+        body = {"model": "gpt-5.4-mini", "stream": True, **asked}
+        reply = await house.client.post(path, json=body, headers=acme.headers)
+
+    assert reply.content == failed.replace(b"org-AbCdEf123456", b"org-***")
