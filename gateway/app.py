@@ -17,6 +17,7 @@ from typing import Any
 
 from gateway.background.recorder import Recorder
 from gateway.background.settler import Settler
+from gateway.jobs import Jobs
 from gateway.loops import Loops, make_loops
 from gateway.metrics import Metrics
 from gateway.parts import (
@@ -92,12 +93,12 @@ class Gateway:
             main_path = make_main_path(stack, settings, stores, ledger, pricing, loops)
             selling = open_selling(stack, settings, stores, ledger, loops)
             self.parts = make_doors(settings, stores, ledger, pricing, loops, main_path, selling)
-            await _run_loops(stack, loops)
+            await _run_loops(stack, loops, main_path.jobs)
             _start(stack, selling.pending)
             yield self.parts
 
 
-async def _run_loops(stack: AsyncExitStack, loops: Loops) -> None:
+async def _run_loops(stack: AsyncExitStack, loops: Loops, jobs: Jobs) -> None:
     """
     Start the background loops, and say how they end.
 
@@ -121,6 +122,7 @@ async def _run_loops(stack: AsyncExitStack, loops: Loops) -> None:
         loops.prices,
         loops.revocations,
         loops.metrics,
+        jobs,
     ):
         _start(stack, loop)
 

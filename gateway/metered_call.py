@@ -37,7 +37,7 @@ class MeteredCall:
     when the output limit was lowered to what its key may use in a minute. Times are
     monotonic seconds: `begun` when all of it was here, `asked_at` when OpenAI was asked,
     `answered_at` when a reply in one piece had been read. `name`, `claimed` (monotonic),
-    `recording` and `is_replay` are of a call with an Idempotency-Key.
+    `recording` and `is_replay` are of a call with an Idempotency-Key. `has_job`: see `jobs.py`.
     """
 
     id: str
@@ -69,6 +69,7 @@ class MeteredCall:
     recording: Recorded | None = None
     is_replay: bool = False
     noted_cost: Usd = Usd(0)
+    has_job: bool = False
 
     @property
     def was_fitted(self) -> bool:

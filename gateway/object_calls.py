@@ -54,6 +54,7 @@ class ObjectCalls:
     Attributes:
         after: Name of an operation → who is to see its reply first. So a response that ran
             in the background can be settled by whoever asks for it or cancels it.
+        before: The same, who is told before OpenAI is.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class ObjectCalls:
         self._tally = tally
         self._body_max_bytes = body_max_bytes
         self.after: dict[str, AfterReply] = {}
+        self.before: dict[str, Callable[[KeyHolder, str], Awaitable[None]]] = {}
 
     async def __call__(
         self,
@@ -152,6 +154,9 @@ class ObjectCalls:
 
     async def _forward(self, asked: ObjectAsked, holder: KeyHolder, answer: Reply, id: str) -> None:
         operation = asked.operation
+        before = self.before.get(operation.name)
+        if before is not None and asked.target is not None:
+            await before(holder, asked.target)
         upstream = self._upstreams.of(holder)
         endpoint = upstream.endpoint(
             operation.method,

@@ -18,6 +18,7 @@ from sqlalchemy import text
 
 from gateway.errors import RequestRefused
 from gateway.identity import hide_identity
+from gateway.job_facts import LooksAfter, in_background
 from gateway.made_within import MadeWithin, runs_in_containers
 from gateway.metered_call import MeteredCall
 from gateway.read_call import DECODE_HERE_BYTES
@@ -28,7 +29,7 @@ from metering.call import Call
 from metering.switches import SWITCHES
 from storage import owners
 from storage.database import Database
-from storage.errors import RecordsUnavailable
+from storage.errors import RecordsUnavailable, StorageError
 from storage.ids import new_id
 from storage.keys import KeyHolder
 from storage.owners import Owned
@@ -50,9 +51,12 @@ _KINDS = {"resp": "response", "chatcmpl": "completion", "cntr": "container"}
 class Owning:
     """The owners of OpenAI's objects, as calls meet them."""
 
-    def __init__(self, database: Database, upstreams: Upstreams) -> None:
+    def __init__(
+        self, database: Database, upstreams: Upstreams, jobs: LooksAfter | None = None
+    ) -> None:
         self._database = database
         self._upstreams = upstreams
+        self._jobs = jobs
 
     async def look(self, call: Call, holder: KeyHolder) -> Named | None:
         """
@@ -135,7 +139,9 @@ class Owning:
         Raises:
             RecordsUnavailable: It could not; nothing is forwarded then.
         """
-        if (call.stores or runs_in_containers(call)) and holder.upstream is None:
+        if call.fields.get("background") is True or (
+            (call.stores or runs_in_containers(call)) and holder.upstream is None
+        ):
             await self.ready()
 
     async def ready(self) -> None:
@@ -151,7 +157,8 @@ class Owning:
     def keeps(self, metered: MeteredCall) -> bool:
         """Whether OpenAI keeps something of the reply that needs an owner."""
         call = metered.quote.call
-        return (call.stores or runs_in_containers(call)) and metered.holder.upstream is None
+        is_ours = (call.stores or runs_in_containers(call)) and metered.holder.upstream is None
+        return is_ours or in_background(metered)
 
     async def keep(self, metered: MeteredCall) -> None:
         """
@@ -172,10 +179,15 @@ class Owning:
             tokens=reader.usage().tokens if reader.source == "reported" else None,
         )
         try:
-            await self.add([one])
-        except RecordsUnavailable:
+            if metered.holder.upstream is None:
+                await self.add([one])
+            if in_background(metered) and self._jobs is not None:
+                await self._jobs.add(metered)
+        except StorageError:
             # What is withheld is not charged, and the caller is told another status.
-            metered.delivered, metered.http_status = False, None
+            metered.delivered, metered.http_status, metered.has_job = False, None, False
+            if in_background(metered) and self._jobs is not None:
+                await self._jobs.cancel(metered)
             await self.delete_at_openai(metered.holder, reader.upstream_id)
             raise
 

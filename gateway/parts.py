@@ -21,6 +21,8 @@ from gateway.gauges import watch
 from gateway.health import Health
 from gateway.holding import Holding
 from gateway.intake import Intake
+from gateway.job_parts import make_jobs, watch_objects
+from gateway.jobs import Jobs
 from gateway.loops import Loops
 from gateway.object_calls import ObjectCalls
 from gateway.owning import Owning
@@ -68,6 +70,7 @@ class Parts:
     loops: Loops
     doors: Doors
     admin: ASGIApp
+    jobs: Jobs
     selling: Selling
 
 
@@ -80,6 +83,7 @@ class MainPath:
     tools: Proxy
     object_calls: ObjectCalls
     sockets: Sockets
+    jobs: Jobs
 
 
 async def open_pricing(settings: Settings, database: Database) -> Pricing:
@@ -142,7 +146,8 @@ def make_main_path(
         upstream=upstreams.shared,
         drains=drains,
     )
-    owning = Owning(stores.database, upstreams)
+    jobs = make_jobs(stores, ledger, loops.settler, upstreams, pricing.quotes, pricing.book.card)
+    owning = Owning(stores.database, upstreams, jobs)
     intake = Intake(
         authenticate=loops.authenticate,
         quotes=pricing.quotes,
@@ -165,6 +170,7 @@ def make_main_path(
         tally=loops.metrics.tally,
         body_max_bytes=settings.server.body_max_bytes,
     )
+    watch_objects(object_calls, jobs)
     tool_intake = ToolIntake(
         authenticate=loops.authenticate,
         quotes=pricing.quotes,
@@ -229,7 +235,9 @@ def make_main_path(
         out_of_credits_status=settings.credits.out_of_credits_status,
         most=openai.max_connections,
     )
-    return MainPath(intake, make_proxy(intake), make_proxy(tool_intake), object_calls, sockets)
+    return MainPath(
+        intake, make_proxy(intake), make_proxy(tool_intake), object_calls, sockets, jobs
+    )
 
 
 def make_doors(
@@ -287,4 +295,4 @@ def make_doors(
         ),
         allowed_hosts=frozenset(settings.server.allowed_hosts),
     )
-    return Parts(stores, ledger, pricing, loops, doors, admin, selling)
+    return Parts(stores, ledger, pricing, loops, doors, admin, main_path.jobs, selling)

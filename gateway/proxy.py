@@ -22,6 +22,7 @@ from gateway.error_replies import reply_to, said_of
 from gateway.errors import GatewayError
 from gateway.holding import Holding
 from gateway.intake import Intake
+from gateway.job_facts import goes_on
 from gateway.long_reply import LongReply
 from gateway.made_within import MadeWithin
 from gateway.metered_call import MeteredCall
@@ -238,6 +239,8 @@ class Proxy:
         if metered.settled:
             return
         metered.settled = True
+        if goes_on(metered):
+            return
         if metered.needs_counting():
             self._hand_over(metered, metered.counted_settlement())
         else:
@@ -245,6 +248,9 @@ class Proxy:
 
     async def _settle_now(self, metered: MeteredCall) -> None:
         """The same where the reply shows the charge: a usage that is missing is counted first."""
+        if goes_on(metered):
+            metered.settled = True
+            return
         if metered.needs_counting():
             settlement = await metered.counted_settlement()
         else:

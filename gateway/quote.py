@@ -244,6 +244,10 @@ class Quotes:
             rate, usage, quote.labels.feature, quote.feature_rule is not None
         )
 
+    def ceiling_of(self, rate: Rate, most: Usage, feature: str | None, has_rule: bool) -> Charge:
+        """What a call costs that uses all it can."""
+        return self._tariff.ceiling(rate, most, feature, has_rule)
+
     def settling_rate(
         self, quote: Quote, *, model: str | None, tier: str | None
     ) -> tuple[Rate, str | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.error_replies import ErrorReply
+from gateway.job_facts import goes_on
 from gateway.metered_call import MeteredCall
 from gateway.rate_headers import rate_headers
 from gateway.read_call import Headers
@@ -63,6 +64,8 @@ def held_headers(metered: MeteredCall) -> Headers:
 
 
 def figure_headers(metered: MeteredCall) -> Headers:
+    if goes_on(metered):
+        return held_headers(metered)
     return [
         *held_headers(metered),
         (b"x-credits-used", str(metered.used).encode()),
@@ -71,5 +74,7 @@ def figure_headers(metered: MeteredCall) -> Headers:
 
 
 def figure_comment(metered: MeteredCall) -> bytes:
+    if goes_on(metered):
+        return b""
     figures = f"x-credits-used={metered.used} x-credits-remaining={metered.remaining}"
     return f": {figures} x-transaction-id={metered.id}\n\n".encode()

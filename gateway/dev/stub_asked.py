@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.dev.stub_bills import Bills
@@ -43,6 +43,7 @@ class Asked:
     bills: Bills
     transaction: str
     next_script: Callable[[], Script]
+    jobs: dict[str, Any] = field(default_factory=dict)
 
 
 Answer = Callable[[Asked], Awaitable[None]]

@@ -15,6 +15,7 @@ from urllib.parse import parse_qs
 
 from gateway.dev import stub_replies as replies
 from gateway.dev.stub_asked import Asked
+from gateway.dev.stub_jobs import Job
 
 Object = dict[str, Any]
 
@@ -40,11 +41,13 @@ class Objects:
 
     Attributes:
         headers: That every reply has besides.
+        jobs: Responses in the background.
     """
 
     def __init__(self) -> None:
         self.kept: dict[str, Object] = {}
         self.headers: list[tuple[bytes, bytes]] = []
+        self.jobs: dict[str, Job] = {}
 
     def put(self, noun: str, **fields: Any) -> str:
         """Make an object; its id."""
@@ -61,6 +64,9 @@ class Objects:
             return False
         asked.scope.setdefault("state", {})["headers"] = self.headers
         noun, id, below, sub, last = found.groups()
+        if id in self.jobs:
+            await self._of_job(asked, self.jobs[id], id, below)
+            return True
         if id is None:
             said = self._all(noun) if method == "GET" else self._made(noun, asked)
             await _send(asked, 200, said)
@@ -78,6 +84,17 @@ class Objects:
                 self.kept[id] |= _fields(asked)
             await _send(asked, 200, self.kept[id])
         return True
+
+    async def _of_job(self, asked: Asked, job: Job, id: str, below: str | None) -> None:
+        if asked.request.method == "DELETE":
+            del self.jobs[id]
+            await _send(asked, 200, {"id": id, "object": "response.deleted", "deleted": True})
+        elif below == "cancel":
+            await _send(asked, 200, job.cancel())
+        elif "stream" in parse_qs(asked.scope["query_string"].decode()):
+            await _events(asked, job.poll())
+        else:
+            await _send(asked, 200, job.poll())
 
     def _all(self, noun: str) -> Object:
         prefix, _ = _NOUNS[noun]

@@ -135,7 +135,16 @@ class StubOpenAI(Scripted):
             elif served is not None:
                 transaction = request.header(b"x-client-request-id").decode("latin-1")
                 await served(
-                    Asked(request, scope, receive, send, self.bills, transaction, self.next_script)
+                    Asked(
+                        request,
+                        scope,
+                        receive,
+                        send,
+                        self.bills,
+                        transaction,
+                        self.next_script,
+                        self.objects.jobs,
+                    )
                 )
             elif request.path.startswith("/v1/models") and request.method == "GET":
                 await _send_json(send, 200, _models(request.path))

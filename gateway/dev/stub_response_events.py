@@ -84,10 +84,19 @@ class Response:
             return self._event("error", **FAILURE, param=None)
         return self._event(f"response.{self.status}", response=self._object(self.status))
 
+    @property
+    def id(self) -> str:
+        """What it is called."""
+        return self._id
+
+    def object(self, status: str) -> dict[str, Any]:
+        """The response as it is in a state."""
+        return self._object(status)
+
     def _object(self, status: str) -> dict[str, Any]:
         fields, script = self._fields, self._script
-        ended = status != "in_progress"
-        tells = ended and script.reports_usage
+        ended = status not in ("queued", "in_progress")
+        tells = ended and status != "cancelled" and script.reports_usage
         found = used(self._generation, fields) if tells else None
         response: dict[str, Any] = {
             "id": self._id,
@@ -104,7 +113,7 @@ class Response:
             "max_output_tokens": fields.get("max_output_tokens"),
             "max_tool_calls": fields.get("max_tool_calls"),
             "model": self._model,
-            "output": [*self._before, self._last] if ended else [],
+            "output": [*self._before, self._last] if ended and status != "cancelled" else [],
             "parallel_tool_calls": fields.get("parallel_tool_calls", True),
             "previous_response_id": fields.get("previous_response_id"),
             "reasoning": {"effort": None, "summary": None} | (fields.get("reasoning") or {}),

@@ -6,12 +6,13 @@ import json
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.dev.stub_asked import Asked
 from gateway.dev.stub_chat import KNOWN_MODEL, Chat
 from gateway.dev.stub_generation import Generation, generate
+from gateway.dev.stub_jobs import Job
 from gateway.dev.stub_refused import Refused
 from gateway.dev.stub_response_bills import used
 from gateway.dev.stub_response_events import Response
@@ -49,6 +50,20 @@ class ResponseCall(Chat):
     """One response on its way; who waits, breaks and fails does so as a chat completion."""
 
     endpoint: str = "responses"
+    jobs: dict[str, Any] = field(default_factory=dict)
+
+    async def _send_completion(self, generation: Generation) -> None:
+        if not self.fields.get("background"):
+            await super()._send_completion(generation)
+            return
+        job = self._begin(generation, Response(generation, self.fields, model=self._model))
+        await self._send_whole(200, self.script.body or job.as_json())
+
+    def _begin(self, generation: Generation, response: Response) -> Job:
+        """Go on in the background."""
+        job = Job(response, polls=self.script.polls, bill=lambda: self._bill(generation))
+        self.jobs[response.id] = job
+        return job
 
     async def _generate(self) -> Generation:
         return await generate(_as_chat(self.fields), self.script)
@@ -60,16 +75,22 @@ class ResponseCall(Chat):
 
     async def _stream(self, generation: Generation) -> None:
         response = Response(generation, self.fields, model=self._model)
+        in_background = self.fields.get("background")
+        job = self._begin(generation, response) if in_background else None
         await self._start(200, b"text/event-stream; charset=utf-8")
         await self._send(response.opening())
         for sent, event in enumerate(response.texts()):
             if sent == self.script.breaks_after:
-                self._bill(generation, cut_after=sent)
+                if job is None:
+                    self._bill(generation, cut_after=sent)
                 self._break()
                 return
             await self._pause()
             await self._send(event)
-        self._bill(generation)
+        if job is None:
+            self._bill(generation)
+        else:
+            job.finish()
         if self.script.ends != "error":
             await self._send(response.closing())
         if self.script.before_usage is not None:
@@ -102,6 +123,7 @@ def _call(asked: Asked, fields: Mapping[str, Any], endpoint: str) -> ResponseCal
         fields,
         from_call(fields, asked.next_script()),
         endpoint,
+        asked.jobs,
     )
 
 

@@ -66,6 +66,7 @@ class Script:
         says_done: False: a stream ends without `[DONE]`, or without its last event.
         web_searches, file_searches, containers: Uses of OpenAI's tools in a response.
         tells_tool_usage: False: a response does not sum them up in `tool_usage`.
+        polls: How often a response in the background is asked for until it ends; None: never.
         ends: How a response ends: "completed", "incomplete", "failed", or "error" for an
             error in the middle of a stream.
         picture_bytes: How long each picture is.
@@ -106,6 +107,7 @@ class Script:
     containers: int = 0
     tells_tool_usage: bool = True
     ends: str = "completed"
+    polls: int | None = 1
     picture_bytes: int = 3000
     seconds: float | None = None
     unasked: bool = False

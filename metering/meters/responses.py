@@ -74,13 +74,14 @@ class Responses(_OfResponses):
         Write the output limit, the tier, the limit of tool calls, and that nothing is stored.
 
         OpenAI stores a response unless it is told not to, and one that is stored can be read
-        with our key.
+        with our key. What runs in the background could not be fetched if it were not stored.
         """
         body = call.fields
         tier = self.tier(call)
         body["max_output_tokens"] = output_limit
         body["service_tier"] = tier
-        body["store"] = call.stores = body.get("store") is True
+        in_background = body.get("background") is True
+        body["store"] = call.stores = in_background or body.get("store") is True
         if tools.run_by_openai(body) and not body.get("max_tool_calls"):
             body["max_tool_calls"] = tools.DEFAULT_TOOL_CALLS
 

@@ -45,10 +45,10 @@ _INCLUDED = frozenset(
 
 
 def read_background(name: str, value: Any, allowed: Allowed) -> None:
-    """Work in the background goes on after its reply, so nothing here could settle it yet."""
+    """Work in the background goes on after its call has ended, and is stored until then."""
     boolean(name, value)
     if value:
-        raise CostNotBounded(name, "responses in the background are not served; send false")
+        needs("background", name, "what is made in the background outlives its call", allowed)
 
 
 def _store(name: str, value: Any, allowed: Allowed) -> None:
@@ -159,7 +159,7 @@ _COUNTED: dict[str, Check] = {
 _CREATED: dict[str, Check] = {
     **_COMPACTED,
     "access_programs": never("its models have no published price"),
-    "background_options": never("responses in the background are not served"),
+    "background_options": never("a response that may wait for hours is not served"),
     "context_management": never("what a compaction on the way uses is not bounded"),
     "include": _include,
     "max_output_tokens": whole(LEAST_OUTPUT_TOKENS, MOST_OUTPUT_TOKENS),
@@ -203,6 +203,13 @@ def read_created(fields: Mapping[str, Any], allowed: Allowed) -> None:
         CostNotBounded: A part may cost more than its bytes tell and is not switched on,
             has no price, or is not known to us.
     """
+    if fields.get("background") is True:
+        if fields.get("store") is False:
+            raise BodyNotUnderstood(
+                "a response in the background is stored until it is fetched; leave store out",
+                "store",
+            )
+        fields = {name: value for name, value in fields.items() if name != "store"}
     _read(fields, allowed, _CREATED, _OF_CREATED)
 
 

@@ -31,6 +31,7 @@ class _Response(msgspec.Struct, gc=False):
 
     id: Any = None
     model: Any = None
+    status: Any = None
     service_tier: Any = None
     error: Any = None
     usage: msgspec.Raw = msgspec.Raw(_NULL)
@@ -63,6 +64,7 @@ class ResponsesReader(ReplySeen):
         self._events = Events(most_bytes=most_event_bytes)
         # Whether the last chunk ended within an event.
         self._within = False
+        self.status: str | None = None
 
     def feed(self, chunk: bytes) -> bytes:
         """Take a chunk of a stream; all of it is passed on."""
@@ -129,6 +131,8 @@ class ResponsesReader(ReplySeen):
         except (msgspec.DecodeError, UnicodeDecodeError):
             return False
         self._take_names(id=response.id, model=response.model, tier=response.service_tier)
+        if isinstance(response.status, str):
+            self.status = response.status
         self._take_error(response.error)
         self.saw_done |= is_last
         if not is_last or bytes(response.usage) == _NULL:

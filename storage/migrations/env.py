@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from alembic import context
 
-from storage import tables_payments  # noqa: F401  (Its tables join those of tables.py.)
+from storage import (
+    tables_jobs,  # noqa: F401  (Its table.)
+    tables_payments,  # noqa: F401  (Its tables join those of tables.py.)
+)
 from storage.tables import metadata
 
 connection = context.config.attributes["connection"]
