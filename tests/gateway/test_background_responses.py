@@ -150,6 +150,8 @@ async def test_its_hold_lives_longer_than_a_call(house: House):
     acme = await with_background(house)
     house.openai.changes(polls=None)
     reply = await ask(acme, background=True)
+    id, balances = reply.headers["x-transaction-id"], house.parts.ledger.balances
+    await balances.renew(business=acme.id, id=id, lease_s=60, metered=Credits(0))
     await looked(house)
 
     redis: Any = house.parts.stores.redis
@@ -157,7 +159,7 @@ async def test_its_hold_lives_longer_than_a_call(house: House):
         score
         async for key in redis.scan_iter(match="*:deadlines")
         for member, score in await redis.zrange(key, 0, -1, withscores=True)
-        if member.endswith(reply.headers["x-transaction-id"])
+        if member.endswith(id)
     ]
 
     assert ends[0] / 1000 > datetime.now(UTC).timestamp() + 3600
