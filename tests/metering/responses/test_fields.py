@@ -158,9 +158,12 @@ def test_a_switch_lets_in_what_it_is_for_and_nothing_else(
     assert isinstance(refusal(ALL - {switch}, **given), CostNotBounded)
 
 
-def test_background_is_refused_even_when_it_is_switched_on() -> None:
-    """Nothing here settles what goes on after the reply."""
-    assert isinstance(refusal(ALL, background=True), CostNotBounded)
+def test_background_needs_its_switch_and_may_not_say_that_nothing_is_stored() -> None:
+    """It stores without `stored`; `store: false` would leave nothing to fetch."""
+    read_created({"input": "Hello", "background": True, "store": True}, frozenset({"background"}))
+
+    assert isinstance(refusal(ALL - {"background"}, background=True), CostNotBounded)
+    assert isinstance(refusal(ALL, background=True, store=False), BodyNotUnderstood)
 
 
 def test_a_conversation_and_an_earlier_response_exclude_each_other() -> None:
