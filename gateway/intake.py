@@ -8,7 +8,7 @@ from time import monotonic
 
 from gateway.authenticate import Authenticate
 from gateway.endpoints import Endpoint
-from gateway.errors import EndpointNotAllowed, Overloaded
+from gateway.errors import EndpointNotAllowed, Overloaded, RequestRefused
 from gateway.metered_call import MeteredCall
 from gateway.owning import Owning
 from gateway.quote import Quotes
@@ -121,4 +121,10 @@ class Intake:
             name = await asyncio.to_thread(read_name, headers, endpoint, body, labels)
         else:
             name = read_name(headers, endpoint, body, labels)
+        if name is not None and call.fields.get("background") is True:
+            # Its reply is kept when it is settled, and that is long after it was answered.
+            raise RequestRefused(
+                "a response in the background takes no Idempotency-Key; leave one of them out",
+                param="background",
+            )
         return MeteredCall(new_id(), holder, quote, self._quotes, begun=begun, name=name)

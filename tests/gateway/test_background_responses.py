@@ -256,3 +256,18 @@ async def test_another_business_does_not_know_it(house: House):
         assert reply.status_code == 404
 
     assert len(house.openai.requests) == asked
+
+
+async def test_it_takes_no_idempotency_key(house: House):
+    """Its reply would be kept when it is settled, and a repeat before that be made again."""
+    acme = await with_background(house)
+
+    reply = await house.client.post(
+        "/v1/responses",
+        json={"model": "gpt-5.4-mini", "input": "Hello", "background": True},
+        headers={**acme.headers, "Idempotency-Key": "once"},
+    )
+
+    assert reply.status_code == 400
+    assert "Idempotency-Key" in reply.json()["error"]["message"]
+    assert (await acme.held(), house.openai.requests) == (Credits(0), [])
