@@ -20,6 +20,7 @@ from gateway.background.settler import Settler
 from gateway.jobs import Jobs
 from gateway.loops import Loops, make_loops
 from gateway.metrics import Metrics
+from gateway.notifying import open_notifier
 from gateway.parts import (
     Parts,
     make_doors,
@@ -92,9 +93,12 @@ class Gateway:
             loops = make_loops(settings, stores, ledger, pricing.book, metrics)
             main_path = make_main_path(stack, settings, stores, ledger, pricing, loops)
             selling = open_selling(stack, settings, stores, ledger, loops)
+            notifier = open_notifier(stack, settings, stores, ledger)
             self.parts = make_doors(settings, stores, ledger, pricing, loops, main_path, selling)
             await _run_loops(stack, loops, main_path.jobs)
             _start(stack, selling.pending)
+            if notifier is not None:
+                _start(stack, notifier)
             yield self.parts
 
 

@@ -37,6 +37,7 @@ def make_recording(
         batch=settings.recorder.batch,
         on_loss=ledger.partitions.freeze,
         runs_on=leases.of("recorder") if here else everywhere,
+        channels=settings.alerts.channels,
         tally=tally,
     )
     crediting = Crediting(

@@ -271,8 +271,6 @@ def _no_waitaof_yet(settings: Settings) -> str | None:
 def unused(settings: Settings) -> list[str]:
     """What is set and read by nothing in this version: the operator is told at each start."""
     set_here = {
-        "alerts.smtp_host": settings.alerts.smtp_host,
-        "alerts.webhook_url": settings.alerts.webhook_url,
         "openai.admin_key": settings.openai.admin_key,
         "server.trusted_proxies": settings.server.trusted_proxies,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from decimal import Decimal
 from ipaddress import ip_network
 from typing import Annotated, Any, Literal
@@ -105,6 +106,21 @@ def _webhook_secret(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _signing_secret(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value()
+    try:
+        key = b64decode(text.removeprefix("whsec_"), validate=True)
+    except ValueError:
+        key = b""
+    if not text.startswith("whsec_") or not 24 <= len(key) <= 64:
+        raise ValueError(
+            "should be whsec_ and 24 to 64 bytes in base64; "
+            '`python -c "import base64, secrets; '
+            "print('whsec_' + base64.b64encode(secrets.token_bytes(32)).decode())\"` makes one"
+        )
+    return secret
+
+
 def split_url(text: str, schemes: tuple[str, ...]) -> SplitResult:
     """The parts of a URL with one of these schemes and a port that can be."""
     named = " or ".join(f"{scheme}://" for scheme in schemes)
@@ -169,6 +185,7 @@ HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Secret = Annotated[SecretStr, AfterValidator(_secret)]
 AdminToken = Annotated[Secret, AfterValidator(_admin_token)]
 WebhookSecret = Annotated[Secret, AfterValidator(_webhook_secret)]
+SigningSecret = Annotated[Secret, AfterValidator(_signing_secret)]
 SecretUrl = Annotated[SecretStr, AfterValidator(_secret_url)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 SqlUrl = Annotated[SecretStr, AfterValidator(_sql_url)]

@@ -30,16 +30,19 @@ from gateway.settings_fields import (
     Seconds,
     Secret,
     SecretUrl,
+    SigningSecret,
     SqlUrl,
     WebhookSecret,
     Whole,
     is_sha256,
 )
 from metering.money import Credits
+from storage.deliveries import Channel
 from storage.limits import MOST_PER_MINUTE
 
 PerMinute = Annotated[Count, Field(le=MOST_PER_MINUTE)]
 UpstreamName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,63}$")]
+Days = Annotated[Count, Field(le=365)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:/-]{1,100}$")]
 
 
@@ -274,8 +277,14 @@ class AlertsSection(Section):
     smtp_sender: str | None = None
     smtp_tls: Literal["starttls", "tls", "none"] = "starttls"
     webhook_url: SecretUrl | None = None
-    webhook_secret: WebhookSecret | None = None
-    expiring_soon_days: Count = 7
+    webhook_secret: SigningSecret | None = None
+    expiring_soon_days: Annotated[tuple[Days, ...], Field(max_length=10)] = (30, 7, 1)
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """Through which alerts are told; none: they are stored only."""
+        ways: dict[Channel, object] = {"email": self.smtp_host, "webhook": self.webhook_url}
+        return tuple(channel for channel, way in ways.items() if way is not None)
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

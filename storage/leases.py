@@ -22,7 +22,9 @@ log = logging.getLogger(__name__)
 LEASE_S = 6.0  # How long the work of a process that died lies before another one takes it.
 RENEWED_EVERY_S = 2.0
 
-Loop = Literal["recorder", "sweeper", "crediting", "expiry", "reconciler", "payments", "jobs"]
+Loop = Literal[
+    "recorder", "sweeper", "crediting", "expiry", "reconciler", "payments", "jobs", "notifier"
+]
 
 # Some look for their work in SQL, for all businesses in one query: one lease for all.
 WHOLE = 0
@@ -36,6 +38,7 @@ PLACES: tuple[Place, ...] = (
     ("reconciler", WHOLE),
     ("jobs", WHOLE),
     ("payments", WHOLE),
+    ("notifier", WHOLE),
 )
 
 

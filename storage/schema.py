@@ -12,7 +12,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from storage import tables_jobs, tables_payments  # noqa: F401  (Its tables join those of tables.py.)
+from storage import (
+    tables_alerts,  # noqa: F401  (Its tables join those of tables.py, and so do the next.)
+    tables_jobs,  # noqa: F401
+    tables_payments,  # noqa: F401
+)
 from storage.database import LOCK_TIMEOUT_S, Database, is_lock_timeout
 from storage.errors import RecordsUnavailable, SchemaOutdated
 

@@ -300,7 +300,16 @@ ai_usage_alerts = Table(
     Column("acknowledged_by", String(200)),
     Column("acknowledged_at", UtcDateTime),
     Column("delivery_state", String(16), nullable=False, comment="pending, sent, failed"),
-    UniqueConstraint("business_id", "alert_type", "credit_seq"),
+    # Of expiring_soon there is one for each mark: expiry_warnings knows them.
+    Index(
+        "uq_ai_usage_alerts_arming",
+        "business_id",
+        "alert_type",
+        "credit_seq",
+        unique=True,
+        sqlite_where=text("alert_type <> 'expiring_soon'"),
+        postgresql_where=text("alert_type <> 'expiring_soon'"),
+    ),
     CheckConstraint(
         "alert_type IN ('low_balance', 'depleted', 'expired', 'expiring_soon')", name="alert_type"
     ),

@@ -15,12 +15,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from metering.money import Credits, Usd
 from storage import balance_rows, dead_letters, pages, partition_rows, usage_daily
 from storage.bulk_insert import insert_rows
-from storage.database import insert_if_new
+from storage.deliveries import Channel, raise_alerts
 from storage.errors import NotFound
 from storage.ids import known_id
 from storage.outbox import Entry
 from storage.recording import Batch, Place, Recorded
-from storage.tables import Id, ai_usage_alerts, api_keys, credit_movements
+from storage.tables import Id, api_keys, credit_movements
 from storage.tables import ai_transactions as table
 from storage.transaction_rows import number
 from storage.transaction_rows import transaction as columns_of
@@ -84,7 +84,11 @@ class StoredOutcome:
 
 
 async def record(
-    connection: AsyncConnection, entries: Sequence[Entry], *, at: datetime
+    connection: AsyncConnection,
+    entries: Sequence[Entry],
+    *,
+    at: datetime,
+    channels: Collection[Channel] = (),
 ) -> Recorded:
     """
     Store a batch of outbox entries, each exactly once however often it comes.
@@ -96,6 +100,7 @@ async def record(
     Args:
         entries: Of any partitions; those of one business in the order of their stream.
             They are of one epoch or are left alone.
+        channels: Through which owners and operators are told of the alerts among them.
     """
     partitions = await partition_rows.lock(connection, {entry.partition for entry in entries})
     readable = [entry for entry in entries if not entry.why]
@@ -108,7 +113,7 @@ async def record(
         at=at,
     )
     batch.decide(entries)
-    await _write(connection, batch, at)
+    await _write(connection, batch, at, channels)
     return batch.recorded
 
 
@@ -150,7 +155,9 @@ async def _armed(connection: AsyncConnection, entries: Collection[Entry]) -> dic
     return {row[0]: row[1] for row in found}
 
 
-async def _write(connection: AsyncConnection, batch: Batch, at: datetime) -> None:
+async def _write(
+    connection: AsyncConnection, batch: Batch, at: datetime, channels: Collection[Channel]
+) -> None:
     await usage_daily.name_days(connection, batch.transactions)
     for into, rows in ((table, batch.transactions), (credit_movements, batch.movements)):
         # Ordered, so that the index of a business grows at one place for each.
@@ -158,7 +165,7 @@ async def _write(connection: AsyncConnection, batch: Batch, at: datetime) -> Non
         await insert_rows(connection, into, rows)
     await usage_daily.add(connection, batch.transactions)
     if batch.alerts:
-        await connection.execute(insert_if_new(connection, ai_usage_alerts), batch.alerts)
+        await raise_alerts(connection, batch.alerts, channels, at)
     await balance_rows.write(connection, batch.balances.values(), at)
     await partition_rows.raise_counters(connection, batch.counters)
     for partition, reason in batch.recorded.lost.items():

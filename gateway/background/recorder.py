@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
@@ -19,6 +19,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from gateway.tally import Tally
 from storage import dead_letters, outbox, transactions, usage_daily
 from storage.database import Database
+from storage.deliveries import Channel
 from storage.errors import LedgerUnavailable, RecordsUnavailable
 from storage.leases import everywhere
 from storage.outbox import Entry
@@ -57,6 +58,7 @@ class Recorder:
         on_loss: OnLoss | None = None,
         tally: Tally | None = None,
         runs_on: Callable[[int], bool] = everywhere,
+        channels: Collection[Channel] = (),
     ) -> None:
         """
         Args:
@@ -65,6 +67,7 @@ class Recorder:
             on_loss: Awaited with partition and reason, once for each, when Redis was
                 rolled back or has entries of another epoch (`Partitions.freeze`).
             runs_on: The partitions that are recorded here.
+            channels: Through which alerts are to be told.
         """
         self._database = database
         self._redis = redis
@@ -74,6 +77,7 @@ class Recorder:
         self._on_loss = on_loss
         self._tally = tally or Tally()
         self._runs_on = runs_on
+        self._channels = channels
         self._reported: dict[int, str] = {}
         self._tries: dict[Key, int] = {}
         self._woken = asyncio.Event()
@@ -206,7 +210,9 @@ class Recorder:
 
     async def _in_one_transaction(self, entries: Sequence[Entry]) -> Recorded:
         async with self._database.write() as connection:
-            return await transactions.record(connection, entries, at=datetime.now(UTC))
+            return await transactions.record(
+                connection, entries, at=datetime.now(UTC), channels=self._channels
+            )
 
     async def _count_failures(self, recorded: Recorded) -> list[Entry]:
         """Bury what has failed too often; answers what was buried."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 from alembic import context
 
 from storage import (
-    tables_jobs,  # noqa: F401  (Its table.)
-    tables_payments,  # noqa: F401  (Its tables join those of tables.py.)
+    tables_alerts,  # noqa: F401  (Its tables join those of tables.py, and so do the next.)
+    tables_jobs,  # noqa: F401
+    tables_payments,  # noqa: F401
 )
 from storage.tables import metadata
 

@@ -179,7 +179,7 @@ def test_check_says_what_nothing_reads(command, set_up, monkeypatch):
     ended = command("config", "check")
 
     assert ended.out == "config.toml is fine\n"
-    assert "gateway: alerts.webhook_url is set, and nothing reads it" in ended.err
+    assert "gateway: openai.admin_key is set, and nothing reads it" in ended.err
 
 
 def test_settings_of_a_data_directory(command, nowhere):
