@@ -86,6 +86,8 @@ def make_loops(
             ledger.accounts,
             recording.crediting,
             runs_here=ledger.leases.of_whole("expiry"),
+            warns_days=settings.alerts.expiring_soon_days,
+            channels=settings.alerts.channels,
         ),
         reconciler=Reconciler(
             stores.database,

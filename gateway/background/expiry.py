@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Protocol
 
-from storage import balance_rows, redis_keys
+from storage import balance_rows, expiring_soon, redis_keys
 from storage.answers import Expired, Unexpired
 from storage.balance_rows import LedgerRow
 from storage.database import Database
+from storage.deliveries import Channel
 from storage.errors import ACCOUNT_FROZEN, LedgerUnavailable, StorageError
 from storage.leases import everywhere
 
@@ -58,6 +59,8 @@ class Expiry:
 
     Args:
         grace_s: How long after its expiry a balance is booked at the earliest.
+        warns_days: The days before its expiry at which an owner is warned.
+        channels: Through which owners are told.
     """
 
     def __init__(
@@ -70,6 +73,8 @@ class Expiry:
         every_s: float = EVERY_S,
         grace_s: float = GRACE_S,
         runs_here: Callable[[], bool] = everywhere,
+        warns_days: Collection[int] = (),
+        channels: Collection[Channel] = (),
     ) -> None:
         self._database = database
         self._balances = balances
@@ -78,12 +83,15 @@ class Expiry:
         self._every_s = every_s
         self._runs_here = runs_here
         self._grace = timedelta(seconds=grace_s)
+        self._warns_days = warns_days
+        self._channels = channels
 
     async def run(self) -> None:
         """Expire until cancelled, through any absence of SQL or Redis."""
         while True:
             try:
                 if self._runs_here():
+                    await self.warn_all(datetime.now(UTC))
                     await self.expire_all(datetime.now(UTC))
             except StorageError as error:
                 log.warning("expiry_waits", extra={"reason": str(error)[:200]})
@@ -117,6 +125,29 @@ class Expiry:
         if away:
             raise next(iter(away.values()))
         return booked
+
+    async def warn_all(self, now: datetime) -> int:
+        """
+        Raise an alert for every balance that has passed a mark before its expiry.
+
+        Returns:
+            How many marks were passed.
+
+        Raises:
+            RecordsUnavailable: SQL is away.
+        """
+        whole, looked_at = 0, AT_ONCE
+        while looked_at == AT_ONCE:
+            async with self._database.write() as connection:
+                looked_at = await expiring_soon.warn(
+                    connection,
+                    days=self._warns_days,
+                    channels=self._channels,
+                    at=now,
+                    limit=AT_ONCE,
+                )
+            whole += looked_at
+        return whole
 
     async def _ended(self, before: datetime, after: str | None) -> list[LedgerRow]:
         async with self._database.read() as connection:
