@@ -275,6 +275,7 @@ def make_doors(
         ),
         upstreams=frozenset(settings.upstreams),
         settling=selling.settling,
+        channels=settings.alerts.channels,
     )
     digests = (settings.admin.token_digest, settings.admin.metrics_token_digest)
     admin = Beside(admin, Door(Scrape(loops.metrics), *digests))

@@ -56,6 +56,20 @@ async def page(
     return [_alert(row) for row in found]
 
 
+async def get(connection: AsyncConnection, id: str) -> Alert:
+    """
+    One warning.
+
+    Raises:
+        NotFound: There is none with this id.
+    """
+    found = await connection.execute(select(table).where(table.c.id == known_id("alert", id)))
+    row = found.one_or_none()
+    if row is None:
+        raise NotFound("alert", id)
+    return _alert(row)
+
+
 async def acknowledge(connection: AsyncConnection, id: str, *, by: str, at: datetime) -> Alert:
     """
     Note that somebody has seen a warning; who was first stays.
@@ -68,11 +82,7 @@ async def acknowledge(connection: AsyncConnection, id: str, *, by: str, at: date
         .where(table.c.id == known_id("alert", id), table.c.acknowledged.is_(False))
         .values(acknowledged=True, acknowledged_by=by, acknowledged_at=at)
     )
-    found = await connection.execute(select(table).where(table.c.id == known_id("alert", id)))
-    row = found.one_or_none()
-    if row is None:
-        raise NotFound("alert", id)
-    return _alert(row)
+    return await get(connection, id)
 
 
 def _alert(row: Row[Any]) -> Alert:

@@ -28,6 +28,9 @@ GIVES_UP_AFTER = timedelta(hours=72)
 CLAIMED_FOR = timedelta(minutes=2)
 
 
+AT_ONCE = 500  # Ids in one query; both engines bound how many it may have.
+
+
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """
@@ -116,10 +119,13 @@ async def of_alerts(
     connection: AsyncConnection, alerts: Collection[str]
 ) -> dict[str, list[Delivery]]:
     """Alert → what is to be sent of it, in the order of the channels; absent where nothing is."""
-    query = select(table).where(table.c.alert_id.in_(list(alerts))).order_by(table.c.channel)
     found: dict[str, list[Delivery]] = {}
-    for row in await connection.execute(query):
-        found.setdefault(row.alert_id, []).append(_delivery(row))
+    ids = list(alerts)
+    for start in range(0, len(ids), AT_ONCE):
+        some = table.c.alert_id.in_(ids[start : start + AT_ONCE])
+        query = select(table).where(some).order_by(table.c.channel)
+        for row in await connection.execute(query):
+            found.setdefault(row.alert_id, []).append(_delivery(row))
     return found
 
 

@@ -1,4 +1,4 @@
-"""Alerts in the admin API: list, acknowledge."""
+"""Alerts in the admin API: list, acknowledge, send again."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from gateway.admin import changes, replies, shown
+from gateway.admin import alert_changes, changes, replies
 from gateway.admin.asking import asked, page_of
 from gateway.admin.described import answers
 from gateway.admin.desk import Desk, part
@@ -24,6 +24,7 @@ class Alerts:
         """The paths under which this noun is found."""
         return [
             Route("/admin/businesses/{id}/alerts", self.page, methods=["GET"]),
+            Route("/admin/alerts/{id}/send-again", self.send_again, methods=["POST"]),
             Route("/admin/alerts/{id}/acknowledge", self.acknowledge, methods=["POST"]),
         ]
 
@@ -36,7 +37,8 @@ class Alerts:
             found = await alerts.page(
                 connection, business.id, limit=page.limit + 1, after=page.after
             )
-        return JSONResponse(part([shown.alert(one) for one in found], page))
+            rows = await alert_changes.told(connection, found)
+        return JSONResponse(part(rows, page))
 
     @answers(replies.Alert, form=Acknowledgement)
     async def acknowledge(self, request: Request) -> JSONResponse:
@@ -46,4 +48,17 @@ class Alerts:
             alert = await changes.acknowledge(
                 connection, request.path_params["id"], body.form, self._desk.admin(request)
             )
-        return JSONResponse(shown.alert(alert))
+            [row] = await alert_changes.told(connection, [alert])
+        return JSONResponse(row)
+
+    @answers(replies.Alert, refuses=(409,))
+    async def send_again(self, request: Request) -> JSONResponse:
+        """Send an alert once more, through every channel that is set up."""
+        async with self._desk.database.write() as connection:
+            row = await alert_changes.send_again(
+                connection,
+                request.path_params["id"],
+                self._desk.channels,
+                self._desk.admin(request),
+            )
+        return JSONResponse(row)

@@ -18,6 +18,7 @@ from gateway.payments.settling import Settling
 from storage import idempotency, keys
 from storage.balances import Balance, NoAccount
 from storage.database import Database
+from storage.deliveries import Channel
 from storage.errors import Conflict, StorageError
 
 REDIS_WITHIN_S = 3.0  # SQL has committed already; an admin need not wait for Redis to return.
@@ -52,6 +53,7 @@ class Desk:
     business_defaults: BusinessDefaults
     settling: Settling
     upstreams: frozenset[str] = frozenset()
+    channels: tuple[Channel, ...] = ()
 
     def admin(self, request: Request) -> Admin:
         """Who asks, at this moment."""

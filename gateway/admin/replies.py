@@ -213,8 +213,20 @@ class Transaction(Reply):
     recorded_at: Moment
 
 
+class Delivery(Reply):
+    """An alert on its way through one channel."""
+
+    id: Id
+    channel: Literal["email", "webhook"]
+    state: Literal["pending", "sent", "failed"]
+    attempts: int
+    next_attempt_at: Moment | None
+    last_error: str | None
+    sent_at: Moment | None
+
+
 class Alert(Reply):
-    """A warning that was raised."""
+    """A warning that was raised, and what is sent of it."""
 
     id: Id
     business_id: Id
@@ -225,7 +237,8 @@ class Alert(Reply):
     acknowledged: bool
     acknowledged_by: str | None
     acknowledged_at: Moment | None
-    delivery_state: str
+    delivery_state: Literal["pending", "sent", "failed"]
+    deliveries: list[Delivery]
 
 
 class AuditEntry(Reply):

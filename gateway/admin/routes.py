@@ -26,6 +26,7 @@ from gateway.admin.refusals import AdminRefusal, refusal_reply
 from gateway.admin.transactions import Transactions
 from gateway.payments.settling import Settling
 from storage.database import Database
+from storage.deliveries import Channel
 from storage.errors import StorageError
 
 NOUNS = (
@@ -45,6 +46,7 @@ def build_admin(
     business_defaults: BusinessDefaults = BusinessDefaults(),  # noqa: B008 - it is frozen
     upstreams: frozenset[str] = frozenset(),
     settling: Settling | None = None,
+    channels: tuple[Channel, ...] = (),
 ) -> ASGIApp:
     """
     The admin API as one ASGI app; give it every request for /admin and below, as it came.
@@ -56,6 +58,7 @@ def build_admin(
         clock: The time, aware.
         business_defaults: What a new business gets where its form is silent.
         upstreams: Names of the upstream keys that a business may have of its own.
+        channels: Through which alerts are told.
         settling: What is heard of payments; None where nobody can be paid.
     """
     settling = settling or Settling(database, None, apply=crediting.apply, clock=clock)
@@ -63,6 +66,7 @@ def build_admin(
         *(database, balances, crediting, announce_revocation, clock, business_defaults),
         settling,
         upstreams,
+        channels,
     )
     routes = [route for noun in NOUNS for route in noun(desk).routes()]
     told = dict.fromkeys((AdminRefusal, StorageError, 404, 405, Exception), _told)

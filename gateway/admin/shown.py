@@ -6,7 +6,7 @@ The API and the commands with `--json` show the same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +18,7 @@ from storage.audit_log import AuditEntry
 from storage.balance_rows import LedgerRow
 from storage.balances import Balance
 from storage.businesses import Business
+from storage.deliveries import Delivery
 from storage.keys import ApiKey
 from storage.movements import CreditEvent
 from storage.payment_problems import Problem
@@ -213,8 +214,8 @@ def transaction(one: Transaction) -> Shown:
     }
 
 
-def alert(one: Alert) -> Shown:
-    """A warning that was raised."""
+def alert(one: Alert, sent: Iterable[Delivery] = ()) -> Shown:
+    """A warning that was raised, and what is sent of it."""
     return {
         "id": one.id,
         "business_id": one.business,
@@ -226,6 +227,20 @@ def alert(one: Alert) -> Shown:
         "acknowledged_by": one.acknowledged_by,
         "acknowledged_at": moment(one.acknowledged_at),
         "delivery_state": one.delivery_state,
+        "deliveries": [delivery(each) for each in sent],
+    }
+
+
+def delivery(one: Delivery) -> Shown:
+    """An alert on its way through one channel."""
+    return {
+        "id": one.id,
+        "channel": one.channel,
+        "state": one.state,
+        "attempts": one.attempts,
+        "next_attempt_at": moment(one.next_attempt_at),
+        "last_error": one.last_error,
+        "sent_at": moment(one.sent_at),
     }
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.admin import changes, shown
+from gateway.admin import alert_changes, changes, shown
 from gateway.admin.forms import Acknowledgement, filled
 from gateway.cli import output
 from gateway.cli.options import After, AsJson, ConfigFile, DataDir, Limit
@@ -25,6 +25,7 @@ COLUMNS = (
     Column("what", "alert_type"),
     Column("balance", "current_balance", is_amount=True),
     Column("threshold", "threshold", is_amount=True),
+    Column("told", "told"),
     Column("seen by", "acknowledged_by"),
 )
 
@@ -49,7 +50,8 @@ def list_all(
             id = owner.id if owner else None
             return await alerts.page(connection, id, limit=limit, after=after)
 
-        return [shown.alert(one) for one in await all_rows(connection, page, limit, after)]
+        rows = await alert_changes.told(connection, await all_rows(connection, page, limit, after))
+        return [row | {"told": _told(row)} for row in rows] if not as_json else rows
 
     output.rows(read(Where(config, data_dir), work), COLUMNS, as_json=as_json, limit=limit)
 
@@ -73,3 +75,28 @@ def ack(
         output.document(seen)
     else:
         output.line(f"{seen['alert_type']} was seen by {seen['acknowledged_by']}")
+
+
+@app.command("send-again")
+def send_again(
+    alert: Annotated[str, typer.Argument(metavar="ALERT", help="The id of an alert.")],
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send an alert once more, through every channel that is set up; the gateway sends it."""
+    where = Where(config, data_dir)
+    channels = where.settings().alerts.channels
+
+    async def work(connection: AsyncConnection) -> shown.Shown:
+        return await alert_changes.send_again(connection, alert, channels, operator())
+
+    row = write(where, work)
+    if as_json:
+        output.document(row)
+    else:
+        output.line(f"{row['alert_type']} will be sent again: {', '.join(channels)}")
+
+
+def _told(row: shown.Shown) -> str:
+    return ", ".join(f"{each['channel']} {each['state']}" for each in row["deliveries"])

@@ -38,7 +38,7 @@ LISTED = (
     Listed("payments", "payments", "Paid and not credited: list, reconcile, accept, dismiss."),
     Listed("transaction", "transactions", "Calls that were made: list, show."),
     Listed("usage", "usage", "What was used: by feature, user, model, business, day.", False),
-    Listed("alert", "alerts", "Warnings that were raised: list, ack."),
+    Listed("alert", "alerts", "Warnings that were raised: list, ack, send-again."),
     Listed("prices", "prices", "The rate card: what models cost."),
     Listed("ledger", "ledger", "Every micro-credit explained: verify."),
     Listed("doctor", "doctor", "What is wrong with this installation, and what helps.", False),

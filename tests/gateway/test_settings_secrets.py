@@ -39,7 +39,7 @@ SECRETS = {
     "GATEWAY__SQL__URL": "postgresql+asyncpg://u:canary-sql@host/name",
     "GATEWAY__PAYSTACK__SECRET_KEY": "sk_test_canary_0123456789012345678901",
     "GATEWAY__ALERTS__WEBHOOK_URL": "https://hooks.example/canary-hook",
-    "GATEWAY__ALERTS__WEBHOOK_SECRET": "whsec_canary_0123456789012345678901",
+    "GATEWAY__ALERTS__WEBHOOK_SECRET": "whsec_canary0000000000000000000000000000000000",
     "GATEWAY__ALERTS__SMTP_PASSWORD": "canary mail",
 }
 

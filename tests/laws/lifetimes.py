@@ -12,7 +12,7 @@ _LASTING = re.compile(r"\{p(0\d|1[0-5])\}:(meta|account:[0-9a-f-]{36})")
 _ANSWER = re.compile(r"\{p(0\d|1[0-5])\}:answer:[0-9a-f-]{36}")
 _REPLAY = re.compile(r"\{p(0\d|1[0-5])\}:(replay:[0-9a-f-]{36}:[0-9a-f]{64}|kept(:[0-9a-f-]{36})?)")
 _LIMITS = re.compile(r"\{p(0\d|1[0-5])\}:limits:[0-9a-f-]{36}")
-_LOOPS = "recorder|sweeper|crediting|expiry|reconciler|payments|jobs"
+_LOOPS = "recorder|sweeper|crediting|expiry|reconciler|payments|jobs|notifier"
 _LEASE = re.compile(rf"\{{p(0\d|1[0-5])\}}:lease:({_LOOPS})")
 _OUTBOX = re.compile(r"\{p(0\d|1[0-5])\}:outbox")
 

@@ -22,9 +22,12 @@ UPSTREAM_FILES = re.compile(r"gateway/(upstream|http1)(_\w+)?\.py")
 PAYSTACK_FILES = re.compile(r"gateway/(payments/paystack|dev/stub_paystack)\.py")
 """The one seam to Paystack, and the stub that sends its webhooks."""
 
+WEBHOOK_FILE = "gateway/webhook.py"
+"""The one seam to whoever wants to hear of alerts."""
+
 SETTINGS = re.compile(r"gateway\.(\w+_)?settings(_\w+)?")
 READS_SETTINGS = re.compile(
-    rf"{SETTINGS.pattern}|gateway\.(app|stores|recording|parts|selling|loops|server|dev\.start|__main__|cli(\.\w+)?)"
+    rf"{SETTINGS.pattern}|gateway\.(app|stores|recording|parts|selling|notifying|loops|server|dev\.start|__main__|cli(\.\w+)?)"
 )
 """The wiring, the command line and the two commands it starts."""
 
@@ -38,7 +41,8 @@ ROOMS = [
 
 SIBLINGS = {
     "gateway.admin": {
-        *("asking", "changes", "described", "desk", "door", "fields", "forms", "key_changes"),
+        *("alert_changes", "asking", "changes", "described", "desk", "door", "fields", "forms"),
+        "key_changes",
         *("payment_changes", "payment_forms", "payment_replies", "refusals", "replies"),
         *("shown", "trials", "usage_replies"),
     },
@@ -167,6 +171,7 @@ def test_only_the_upstream_speaks_http() -> None:
         if source.imports_package("httpx2") or source.imports_package("httpx")
         if not UPSTREAM_FILES.fullmatch(source.file)
         if not PAYSTACK_FILES.fullmatch(source.file)
+        if source.file != WEBHOOK_FILE
     ]
 
     assert not found

@@ -99,4 +99,5 @@ def app_on(database: Database, ledger: Ledger, token: str | None = TOKEN) -> Any
         token_digest=sha256(token.encode()).digest() if token is not None else None,
         announce_revocation=ledger.announce,
         clock=lambda: NOW,
+        channels=("email", "webhook"),
     )

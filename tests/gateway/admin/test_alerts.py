@@ -71,3 +71,26 @@ async def test_an_admin_may_acknowledge_for_somebody(admin):
 async def test_an_unknown_alert_is_a_404(admin, id):
     """Nothing is acknowledged."""
     assert (await admin.call("POST", f"/admin/alerts/{id}/acknowledge")).status_code == 404
+
+
+async def test_an_alert_is_sent_again(admin):
+    """Through what is set up, as the list shows; the audit log says who asked."""
+    id = await admin.business()
+    alert = await raised(admin, id)
+
+    answer = await admin.post(f"/admin/alerts/{alert}/send-again", headers={"X-Admin-User": "ama"})
+
+    told = [(each["channel"], each["state"], each["attempts"]) for each in answer["deliveries"]]
+    assert told == [("email", "pending", 0), ("webhook", "pending", 0)]
+    assert (await admin.get(f"/admin/businesses/{id}/alerts"))["data"] == [answer]
+    entry = (await admin.get("/admin/audit"))["data"][0]
+    assert (entry["who"], entry["what"]) == ("admin:ama", "alert.send_again")
+    assert (entry["object_id"], entry["after"]) == (alert, answer)
+
+
+async def test_an_unknown_alert_is_not_sent_again(admin):
+    """A 404, and nothing in the audit log."""
+    path = "/admin/alerts/0198a1b2-0000-7000-8000-000000000000/send-again"
+
+    assert (await admin.call("POST", path)).status_code == 404
+    assert await admin.audited() == []

@@ -24,6 +24,7 @@ from gateway.admin.openapi import document
 from gateway.admin.routes import NOUNS
 from tests.gateway.admin.payments_asked import payments_asked
 from tests.house import ADMIN_TOKEN, House
+from tests.one_house import set_up
 
 pytestmark = pytest.mark.anyio
 
@@ -118,6 +119,7 @@ class Asking:
         return reply.json()
 
 
+@set_up(alerts__smtp_host="127.0.0.1", alerts__smtp_port="9", alerts__smtp_sender="a@b.example")
 async def test_every_real_reply_is_as_the_document_says(house: House) -> None:
     """Each operation at its best, and each error an admin can make."""
     asks = Asking(house)
@@ -135,6 +137,7 @@ async def test_every_real_reply_is_as_the_document_says(house: House) -> None:
     await asks("GET", "/admin/transactions/{id}", rows["data"][0]["id"])
     (alert, *_) = (await asks("GET", "/admin/businesses/{id}/alerts", acme.id))["data"]
     await asks("POST", "/admin/alerts/{id}/acknowledge", alert["id"], {"by": "efua"})
+    await asks("POST", "/admin/alerts/{id}/send-again", alert["id"])
     await asks("GET", "/admin/audit")
     for by in ("feature", "user", "model", "business", "day"):
         await asks("GET", "/admin/analytics/usage", params={"by": by})

@@ -3,87 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from gateway.background.notifier import Notifier
-from gateway.mail import Mail
 from gateway.telling import NotTold
 from gateway.webhook import Webhook
 from storage import alerts, deliveries, transactions
 from storage.database import Database
-from storage.deliveries import CHANNELS, Delivery
+from storage.deliveries import CHANNELS
 from storage.errors import Conflict, NotFound
 from storage.ids import new_id
+from tests.gateway.background.a_post import SECRET, Post
 from tests.gateway.background.receivers import MailServer, Receiver
 from tests.storage.outbox_entries import NOW, Redis, add_business
 
 pytestmark = pytest.mark.anyio
-
-SECRET = "whsec_" + "c2VjcmV0" * 4
-
-
-@dataclass
-class Post:
-    """A notifier between real servers, with a clock of its own."""
-
-    database: Database
-    mail: MailServer
-    hooks: Receiver
-    webhook: Webhook
-    now: datetime = NOW
-    jitter: float = 0.0
-    made: Any = field(init=False)
-
-    def __post_init__(self) -> None:
-        mail = Mail(
-            *("127.0.0.1", self.mail.port, "credits@gateway.example", "none"),
-        )
-        self.made = Notifier(
-            self.database,
-            {"email": mail, "webhook": self.webhook},
-            clock=lambda: self.now,
-            jitter=lambda: self.jitter,
-            every_s=0.01,
-        )
-
-    async def alert(self, types: str = "low_balance", *, times: int = 1) -> alerts.Alert:
-        """The last one of a new business."""
-        acme = await add_business(self.database, topped_up="12")
-        redis = Redis(acme.id, balance=8_000_000)
-        entries = [redis.charges("0.001", alerts=types) for _ in range(times)]
-        async with self.database.write() as connection:
-            await transactions.record(connection, entries, at=NOW, channels=CHANNELS)
-            [alert] = await alerts.page(connection, acme.id, limit=5)
-        return alert
-
-    async def send(self, **after: float) -> None:
-        """One look at each channel, some time later."""
-        self.now += timedelta(**after)
-        for channel in CHANNELS:
-            await self.made.send_due(channel)
-
-    async def of(self, alert: alerts.Alert) -> dict[str, Delivery]:
-        async with self.database.read() as connection:
-            found = await deliveries.of_alerts(connection, [alert.id])
-        return {each.channel: each for each in found.get(alert.id, [])}
-
-    async def state(self, alert: alerts.Alert) -> str:
-        async with self.database.read() as connection:
-            [found] = await alerts.page(connection, alert.business, limit=2)
-        return found.delivery_state
-
-
-@pytest.fixture
-async def post(database: Database) -> AsyncIterator[Post]:
-    async with MailServer().serving() as mail, Receiver(SECRET).serving() as hooks:
-        webhook = Webhook(hooks.url, SECRET)
-        yield Post(database, mail, hooks, webhook)
-        await webhook.close()
 
 
 async def test_owner_and_operator_are_told(post: Post) -> None:
@@ -235,9 +173,8 @@ async def test_an_owner_of_any_name_is_told(post: Post) -> None:
     await post.alert()
     async with post.database.read() as connection:
         [notice] = await deliveries.due(connection, "email", at=NOW, limit=1)
-    import dataclasses
 
-    named = dataclasses.replace(notice, business_name="Ama\r\nBcc: all@example.com")
+    named = replace(notice, business_name="Ama\r\nBcc: all@example.com")
 
     message = post.made._channels["email"].message(named)
 
@@ -250,11 +187,10 @@ async def test_an_address_that_cannot_be_is_not_fatal(post: Post) -> None:
     await post.alert()
     async with post.database.read() as connection:
         [notice] = await deliveries.due(connection, "email", at=NOW, limit=1)
-    import dataclasses
 
     with pytest.raises(NotTold, match="ValueError"):
         await post.made._channels["email"].send(
-            dataclasses.replace(notice, owner_email="a@b.example\r\nBcc: c@d.example")
+            replace(notice, owner_email="a@b.example\r\nBcc: c@d.example")
         )
 
 

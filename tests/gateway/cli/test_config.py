@@ -113,7 +113,7 @@ secret_key = "{CANARY}"
 [alerts]
 smtp_password = "{CANARY}"
 webhook_url = "https://example.com/{CANARY}"
-webhook_secret = "{CANARY}"
+webhook_secret = "whsec_{CANARY.replace("-", "/")}A"
 [features.idea]
 multiplier = 2
 [[packages]]

@@ -83,6 +83,27 @@ def test_alerts_are_listed_and_acknowledged(gateway, acme, records_url):
     assert gateway("alert", "list", acme, "--json").document["acknowledged_by"] == "ama"
 
 
+def test_an_alert_is_sent_again(gateway, acme, records_url, monkeypatch):
+    """Where something is set up to send it through; the list says what became of it."""
+    id = new_id()
+    row = {
+        "id": id, "business_id": acme, "alert_type": "low_balance",
+        "current_balance_microcredits": 8_000_000, "threshold_microcredits": 10_000_000,
+        "credit_seq": 1, "sent_at": NOW, "acknowledged": False, "delivery_state": "pending",
+    }  # fmt: skip
+    store(records_url, ai_usage_alerts, [row])
+    assert gateway("alert", "send-again", id).code == 1
+
+    monkeypatch.setenv("GATEWAY__ALERTS__SMTP_HOST", "mail.example")
+    monkeypatch.setenv("GATEWAY__ALERTS__SMTP_SENDER", "credits@gateway.example")
+
+    ended = gateway("alert", "send-again", id)
+    assert ended.out == "low_balance will be sent again: email\n"
+    assert "email pending" in gateway("alert", "list").out
+    [sent] = gateway("alert", "list", acme, "--json").document["deliveries"]
+    assert (sent["channel"], sent["state"]) == ("email", "pending")
+
+
 def test_the_next_page_begins_after_the_last_one_seen(gateway, acme, calls):
     """Pages are joined without a gap; what was not asked for is not said to be there."""
     first = gateway("transaction", "list", acme, "--limit", "200")
