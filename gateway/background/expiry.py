@@ -91,8 +91,8 @@ class Expiry:
         while True:
             try:
                 if self._runs_here():
-                    await self.warn_all(datetime.now(UTC))
                     await self.expire_all(datetime.now(UTC))
+                    await self.warn_all(datetime.now(UTC))
             except StorageError as error:
                 log.warning("expiry_waits", extra={"reason": str(error)[:200]})
             except Exception:
@@ -137,7 +137,7 @@ class Expiry:
             RecordsUnavailable: SQL is away.
         """
         whole, looked_at = 0, AT_ONCE
-        while looked_at == AT_ONCE:
+        while self._warns_days and looked_at == AT_ONCE:
             async with self._database.write() as connection:
                 looked_at = await expiring_soon.warn(
                     connection,
