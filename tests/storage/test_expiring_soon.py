@@ -6,11 +6,13 @@ import asyncio
 from datetime import datetime, timedelta
 
 import pytest
+from sqlalchemy import update
 
 from storage import alerts, deliveries, expiring_soon, purchases
 from storage.businesses import Business
 from storage.database import Database
 from storage.deliveries import CHANNELS
+from storage.tables import business_ai_credits
 from tests.storage.outbox_entries import NOW, add_business, credits, ledger_row
 
 pytestmark = pytest.mark.anyio
@@ -141,3 +143,16 @@ async def test_a_few_at_a_time_reach_everybody(database: Database) -> None:
         await warn(database, NOW + timedelta(days=23, seconds=1), limit=1)
 
     assert [len(await raised(database, each)) for each in several] == [1, 1, 1, 1]
+
+
+async def test_nobody_is_warned_of_credits_that_are_spent(database: Database) -> None:
+    """There is nothing left that could expire."""
+    acme = await add_business(database, topped_up="12")
+    end = await expires_at(database, acme)
+    spent = update(business_ai_credits).values(balance_microcredits=0)
+    async with database.write() as connection:
+        await connection.execute(spent.where(business_ai_credits.c.business_id == acme.id))
+
+    await warn(database, end - timedelta(days=1))
+
+    assert await raised(database, acme) == []
