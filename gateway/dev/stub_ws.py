@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -57,7 +58,7 @@ class SocketClosed(Exception):
     """The other end has left, or the script told the stub to close."""
 
 
-class Session:
+class Session(ABC):
     """One session: frames in, frames out, bills."""
 
     def __init__(
@@ -99,12 +100,12 @@ class Session:
                 self.socket.closed = self.socket.closed or 1006
                 self.socket.changed.notify_all()
 
-    async def begin(self) -> None:
+    async def begin(self) -> None:  # noqa: B027 - most say nothing first.
         """What is said first."""
 
+    @abstractmethod
     async def take(self, frame: dict[str, Any]) -> None:
         """Answer a frame."""
-        raise NotImplementedError
 
     def start(self, work: Any) -> None:
         """Do something while frames come on."""

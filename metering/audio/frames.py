@@ -11,6 +11,7 @@ No header is believed that says how long the whole is: only what is there is cou
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Protocol
 
 SPEECH_SAMPLES_PER_S = 24_000  # OpenAI's speech, as documented.
@@ -49,7 +50,7 @@ class Bytes:
         return -(-max(0, self._length - self._header_bytes) * 1000 // self._bytes_per_s)
 
 
-class _Frames:
+class _Frames(ABC):
     """What MP3 and AAC have alike: a frame says in its head how long it is."""
 
     head_bytes = 0
@@ -86,8 +87,9 @@ class _Frames:
         """By the frames that were found."""
         return -(-round(self._seconds * 1_000_000) // 1000)
 
+    @abstractmethod
     def _frame(self, data: bytes, at: int) -> int:
-        raise NotImplementedError
+        """Take the frame at a place; its length, or 0 where none begins there."""
 
 
 # Kilobits a second: by (is MPEG 1, layer), the index in the head.

@@ -22,7 +22,7 @@ class Deaf:
         while True:
             try:
                 self.asking.set()
-                await asyncio.sleep(3600)
+                await asyncio.Event().wait()
             except asyncio.CancelledError:
                 # Before Python 3.12 asyncio.wait_for does so when what it waited for was
                 # done in the moment of the cancellation.
